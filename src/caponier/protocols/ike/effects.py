@@ -1,0 +1,122 @@
+"""What the core asks of the outside: an effect goes out, its result comes back by ``Endpoint.complete``.
+
+Effects are compared by identity: two equal requests are still two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from caponier.doi.ikev2 import EncryptionId, IntegrityId, ProtocolId
+from caponier.mechanisms.authentication.signatures import PrivateKey, SignatureScheme
+from caponier.mechanisms.negotiation.selectors import TrafficSelector
+from caponier.octets import Secret
+from caponier.protocols.ike.path import Path
+from caponier.protocols.ike.policy import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class DirectionKeys:
+    """Keys of one direction of a Child SA.
+
+    Attributes:
+        encryption: the cipher's key with its salt behind it (RFC 4106 section 8.1); empty with NULL.
+        integrity: the integrity key; empty with an AEAD cipher.
+    """
+
+    encryption: Secret
+    integrity: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSa:
+    """A negotiated Child SA: all that a data plane needs to carry it.
+
+    Attributes:
+        connection: name of the connection.
+        name: name of the Child SA's policy.
+        protocol: ESP or AH.
+        mode: tunnel or transport.
+        spi_in: ours, on packets that we receive; host order.
+        spi_out: the peer's, on packets that we send; host order.
+        encryption: cipher.
+        key_length: of the cipher, in bits, without salt; None for a cipher of one key length only.
+        integrity: None with an AEAD cipher.
+        extended_sequence_numbers: whether ESN was agreed (RFC 4304).
+        replay_window: packets.
+        keys_in: for packets that we receive.
+        keys_out: for packets that we send.
+        local: agreed traffic selectors on our side.
+        remote: agreed traffic selectors on the peer's side.
+        path: both ends of the tunnel; ``path.encapsulated`` when ESP travels in UDP on these ports.
+    """
+
+    connection: str
+    name: str
+    protocol: ProtocolId
+    mode: Mode
+    spi_in: int
+    spi_out: int
+    encryption: EncryptionId
+    key_length: int | None
+    integrity: IntegrityId | None
+    extended_sequence_numbers: bool
+    replay_window: int
+    keys_in: DirectionKeys
+    keys_out: DirectionKeys
+    local: tuple[TrafficSelector, ...]
+    remote: tuple[TrafficSelector, ...]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AllocateSpi:
+    """Reserve an inbound SPI of ``protocol``. Result: the SPI, 256 to 2**32 - 1, host order."""
+
+    protocol: ProtocolId
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReleaseSpi:
+    """Give back an SPI that no Child SA was installed for. Result: None."""
+
+    protocol: ProtocolId
+    spi: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sign:
+    """Sign ``octets`` with a private key that may live elsewhere. Result: the signature, as octets."""
+
+    key: PrivateKey
+    scheme: SignatureScheme
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InstallChildSa:
+    """Install both directions and the policy of a Child SA. Result: None."""
+
+    child: ChildSa
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RemoveChildSa:
+    """Remove both directions of the Child SA that receives on ``spi_in``, and its policy when no other
+    Child SA serves it. Result: None."""
+
+    protocol: ProtocolId
+    spi_in: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MoveChildSa:
+    """Send the Child SA that receives on ``spi_in`` along another path from now on: the peer's NAT gave it
+    a new address or port (RFC 7296 section 2.23). Result: None."""
+
+    protocol: ProtocolId
+    spi_in: int
+    path: Path
+
+
+Effect = AllocateSpi | ReleaseSpi | Sign | InstallChildSa | RemoveChildSa | MoveChildSa

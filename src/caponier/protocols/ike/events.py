@@ -1,0 +1,131 @@
+"""What the core reports: past tense, for the daemon to log, count and show.
+
+Nothing in an event is secret.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from caponier.errors import CaponierError
+from caponier.protocols.ike.path import Path
+
+
+class Role(Enum):
+    """Roles of an IKE SA (RFC 7296 section 2.2)."""
+
+    INITIATOR = "initiator"
+    RESPONDER = "responder"
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSaId:
+    """Both SPIs of an IKE SA, 8 octets each."""
+
+    spi_i: bytes
+    spi_r: bytes
+
+    def __str__(self) -> str:
+        return f"{self.spi_i.hex()}_{self.spi_r.hex()}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSaStatus:
+    """A Child SA as ``status`` shows it; numbers as in :class:`~caponier.protocols.ike.effects.ChildSa`."""
+
+    name: str
+    protocol: str
+    mode: str
+    spi_in: int
+    spi_out: int
+    suite: str  #: in the configuration's spelling: ``aes256gcm16``
+    local: tuple[str, ...]
+    remote: tuple[str, ...]
+    encapsulated: bool
+    since: float  #: instant of installation
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSaStatus:
+    """An IKE SA as ``status`` shows it."""
+
+    id: IkeSaId
+    connection: str
+    role: Role
+    phase: str
+    path: Path
+    suite: str  #: in the configuration's spelling: ``aes256gcm16-prfsha384-ecp384``
+    local_id: str
+    remote_id: str
+    local_auth: str  #: ``psk`` or a signature scheme: ``ecdsa-sha256``
+    remote_auth: str
+    nat_here: bool
+    nat_there: bool
+    since: float  #: instant of establishment
+    last_heard: float  #: instant of the last authenticated message from the peer
+    children: tuple[ChildSaStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSaEstablished:
+    sa: IkeSaStatus
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSaClosed:
+    """An established IKE SA is gone. ``error`` is None when one of the two sides asked for it."""
+
+    id: IkeSaId
+    connection: str
+    reason: str
+    error: CaponierError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSaInstalled:
+    id: IkeSaId
+    connection: str
+    child: ChildSaStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSaRemoved:
+    id: IkeSaId
+    connection: str
+    name: str
+    spi_in: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NegotiationFailed:
+    """An IKE SA or a Child SA did not come to be.
+
+    Attributes:
+        connection: whose; None when no connection of ours fitted.
+        child: set when only this Child SA failed.
+        role: ours.
+        path: with whom.
+        error: why, with what was offered and accepted.
+    """
+
+    connection: str | None
+    child: str | None
+    role: Role
+    path: Path
+    error: CaponierError
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramDropped:
+    """A datagram was dropped. ``reason`` is one of a fixed set of names, fit for a counter's label."""
+
+    path: Path
+    reason: str
+    detail: str
+
+
+Event = (
+    IkeSaEstablished | IkeSaClosed | ChildSaInstalled | ChildSaRemoved | NegotiationFailed | DatagramDropped
+)

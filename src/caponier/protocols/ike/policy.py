@@ -1,0 +1,170 @@
+"""What the operator wants: connections and their Child SAs, as the core takes them.
+
+Built by ``daemon.config`` from the configuration file; frozen, compared by value on reload.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import IPv4Address, IPv6Address
+
+from caponier.mechanisms.authentication.certificates import CertificateCredential, CertificateTrust
+from caponier.mechanisms.authentication.identity import Identity, IdentityPattern
+from caponier.mechanisms.authentication.psk import PresharedKey
+from caponier.mechanisms.negotiation.proposals import Proposal
+from caponier.mechanisms.negotiation.selectors import TrafficSelector
+
+IpAddress = IPv4Address | IPv6Address
+
+
+class Start(Enum):
+    """When a connection comes up."""
+
+    BOOT = "boot"  #: With the daemon, and again after any loss.
+    ON_DEMAND = "on-demand"  #: With the first packet that its policies match.
+    MANUAL = "manual"  #: When a person or the peer says so.
+
+
+class Mode(Enum):
+    """Tunnel or transport mode (RFC 4301 section 4.1)."""
+
+    TUNNEL = "tunnel"
+    TRANSPORT = "transport"
+
+
+class Encapsulation(Enum):
+    """Whether ESP travels in UDP (RFC 3948)."""
+
+    AUTO = "auto"  #: Where a NAT was found (RFC 7296 section 2.23).
+    FORCED = "forced"  #: Always.
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Our own end.
+
+    Attributes:
+        addresses: ours to use for this connection; empty for any.
+        identity: what we say we are (IDi or IDr).
+        credential: how we prove it.
+    """
+
+    addresses: tuple[IpAddress, ...]
+    identity: Identity
+    credential: PresharedKey | CertificateCredential
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The peer's end.
+
+    Attributes:
+        addresses: where the peer is expected, as resolved last; empty for anywhere (then we only respond).
+        identity: which identities are acceptable.
+        requirement: how the peer must prove itself.
+    """
+
+    addresses: tuple[IpAddress, ...]
+    identity: IdentityPattern
+    requirement: PresharedKey | CertificateTrust
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPolicy:
+    """One Child SA that is wanted: an entry of the SPD, PROTECT (RFC 4301 section 4.4.1).
+
+    Attributes:
+        name: unique within its connection.
+        local: traffic selectors on our side.
+        remote: traffic selectors on the peer's side.
+        proposals: acceptable ESP proposals, in order of preference; without SPI.
+        mode: tunnel or transport.
+        replay_window: packets, 32 to 4096.
+    """
+
+    name: str
+    local: tuple[TrafficSelector, ...]
+    remote: tuple[TrafficSelector, ...]
+    proposals: tuple[Proposal, ...]
+    mode: Mode = Mode.TUNNEL
+    replay_window: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A peer and what we want with it: an entry of the PAD (RFC 4301 section 4.4.3).
+
+    Attributes:
+        name: unique; what the operator calls it.
+        local: our end.
+        remote: the peer's end.
+        proposals: acceptable IKE proposals, in order of preference; without SPI.
+        children: what travels between us; the first is created within IKE_AUTH.
+        start: when it comes up.
+        encapsulation: whether UDP is forced.
+        liveness: seconds of silence from the peer before it is asked for a sign of life; None for never
+            (RFC 7296 section 2.4).
+    """
+
+    name: str
+    local: Local
+    remote: Remote
+    proposals: tuple[Proposal, ...]
+    children: tuple[ChildPolicy, ...]
+    start: Start = Start.BOOT
+    encapsulation: Encapsulation = Encapsulation.AUTO
+    liveness: float | None = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Our own limits on what strangers can make grow; not the RFC's.
+
+    Attributes:
+        half_open: IKE SAs in their initial exchanges, in all; above it new ones are dropped.
+        half_open_per_address: the same from one address (a /64 for IPv6).
+        cookie_threshold: half-open SAs above which a cookie is demanded (RFC 7296 section 2.6).
+        half_open_seconds: how long a stranger has to authenticate.
+        ike_sas: established IKE SAs in all.
+        children_per_ike_sa: Child SAs on one IKE SA.
+    """
+
+    half_open: int = 1000
+    half_open_per_address: int = 20
+    cookie_threshold: int = 50
+    half_open_seconds: float = 30.0
+    ike_sas: int = 20_000
+    children_per_ike_sa: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Retransmission:
+    """When a request is sent again (RFC 7296 section 2.4): after ``first`` seconds, then each time
+    ``factor`` times as long, at most ``attempts`` transmissions in all."""
+
+    first: float = 1.0
+    factor: float = 1.8
+    attempts: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """UDP ports, ours and the peers' (RFC 7296 section 2: 500 and 4500).
+
+    Attributes:
+        ike: for IKE alone.
+        encapsulated: for IKE behind the non-ESP marker, and ESP in UDP.
+    """
+
+    ike: int = 500
+    encapsulated: int = 4500
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for all connections."""
+
+    limits: Limits = field(default_factory=Limits)
+    retransmission: Retransmission = field(default_factory=Retransmission)
+    ports: Ports = field(default_factory=Ports)
