@@ -97,7 +97,13 @@ class PeerRejected(CaponierError):
     """
 
     def __init__(
-        self, message: str, *, notify: int, hint: str | None = None, setting: str | None = None, offered: str | None = None
+        self,
+        message: str,
+        *,
+        notify: int,
+        hint: str | None = None,
+        setting: str | None = None,
+        offered: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint, setting=setting)
         self.notify = notify

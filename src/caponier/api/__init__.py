@@ -1,0 +1,1 @@
+"""The control API: how programs and people talk to a running daemon."""

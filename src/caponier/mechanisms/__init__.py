@@ -1,0 +1,1 @@
+"""What the protocols use: negotiation, keys, authentication, algorithms."""

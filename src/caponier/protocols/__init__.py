@@ -1,0 +1,1 @@
+"""The protocols of IPsec: IKE, ESP and AH."""

@@ -1,0 +1,1 @@
+"""Engines: what carries the packets of Child SAs."""

@@ -1,0 +1,1 @@
+"""The algorithms themselves: ciphers, integrity, pseudorandom functions, key exchange groups, and which we have."""

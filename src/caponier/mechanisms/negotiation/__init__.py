@@ -1,0 +1,1 @@
+"""What two peers agree on: proposals, traffic selectors, and the policies behind them."""

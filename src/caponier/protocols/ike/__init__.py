@@ -1,0 +1,1 @@
+"""IKE without I/O: an endpoint, driven by datagrams and instants."""

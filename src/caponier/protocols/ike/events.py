@@ -69,6 +69,8 @@ class IkeSaStatus:
 
 @dataclass(frozen=True, slots=True)
 class IkeSaEstablished:
+    """Both sides proved who they are."""
+
     sa: IkeSaStatus
 
 
@@ -84,6 +86,8 @@ class IkeSaClosed:
 
 @dataclass(frozen=True, slots=True)
 class ChildSaInstalled:
+    """A Child SA carries packets from now on."""
+
     id: IkeSaId
     connection: str
     child: ChildSaStatus
@@ -91,6 +95,8 @@ class ChildSaInstalled:
 
 @dataclass(frozen=True, slots=True)
 class ChildSaRemoved:
+    """A Child SA carries nothing any more."""
+
     id: IkeSaId
     connection: str
     name: str
@@ -126,6 +132,4 @@ class DatagramDropped:
     detail: str
 
 
-Event = (
-    IkeSaEstablished | IkeSaClosed | ChildSaInstalled | ChildSaRemoved | NegotiationFailed | DatagramDropped
-)
+Event = IkeSaEstablished | IkeSaClosed | ChildSaInstalled | ChildSaRemoved | NegotiationFailed | DatagramDropped

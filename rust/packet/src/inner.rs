@@ -1,0 +1,305 @@
+//! What the SPD and the SAD must know of an inner packet: addresses, protocol and ports (RFC 4301 section 4.4.1.1).
+
+use std::net::IpAddr;
+
+use crate::{ipv4, ipv6, protocol, u16_at, Malformed};
+
+/// More extension headers than any honest packet has.
+const MAX_EXTENSION_HEADERS: usize = 16;
+
+/// The selectors of an inner packet, and where its parts begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inner {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// The protocol behind all extension headers (RFC 4301: "Next Layer Protocol").
+    pub protocol: u8,
+    /// Ports, or what stands for them.
+    pub ports: Ports,
+    /// Whole packet or fragment.
+    pub fragment: Fragment,
+    /// Where the transport header begins.
+    pub transport: usize,
+    /// Octets of the IP packet.
+    pub length: usize,
+    /// True when the IP header is followed by a Routing header, whose last address the checksums count.
+    pub is_routed: bool,
+}
+
+/// The fields of the transport header that selectors know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// TCP, UDP, UDP-Lite, SCTP, DCCP.
+    Pair {
+        /// Source port.
+        source: u16,
+        /// Destination port.
+        destination: u16,
+    },
+    /// ICMP type * 256 + code, or Mobility Header type * 256.
+    Message(u16),
+    /// The protocol has none, or a fragment or truncation hides them (RFC 4301 section 4.4.1.2: OPAQUE).
+    Unavailable,
+}
+
+/// Which part of a packet this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragment {
+    /// All of it.
+    Whole,
+    /// The first fragment, with the transport header.
+    First,
+    /// A later one, without.
+    Later,
+}
+
+impl Inner {
+    /// Read an IPv4 or IPv6 packet. The buffer may be longer (RFC 4303 section 2.7: TFC padding), never shorter.
+    pub fn parse(octets: &[u8]) -> Result<Self, Malformed> {
+        match octets.first().map(|first| first >> 4) {
+            Some(4) => Self::parse_v4(octets),
+            Some(6) => Self::parse_v6(octets),
+            _ => Err(Malformed::new("ip.version", "neither 4 nor 6")),
+        }
+    }
+
+    /// True for IPv6.
+    pub fn is_v6(&self) -> bool {
+        self.source.is_ipv6()
+    }
+
+    /// The next header value of ESP in tunnel mode: 4 or 41 (RFC 4303 section 2.6).
+    pub fn tunnel_next_header(&self) -> u8 {
+        if self.is_v6() {
+            protocol::IPV6
+        } else {
+            protocol::IPV4
+        }
+    }
+
+    /// Source and destination as they stand in the header of `packet`, from which this was parsed.
+    pub fn addresses<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
+        if self.is_v6() {
+            &packet[8..40]
+        } else {
+            &packet[12..20]
+        }
+    }
+
+    fn parse_v4(octets: &[u8]) -> Result<Self, Malformed> {
+        let packet = ipv4::Packet::new_checked(octets)?;
+        let fragment = match (packet.fragment_offset(), packet.has_more_fragments()) {
+            (0, false) => Fragment::Whole,
+            (0, true) => Fragment::First,
+            _ => Fragment::Later,
+        };
+        let whole = &octets[..packet.total_len()];
+        Ok(Self {
+            source: packet.source().into(),
+            destination: packet.destination().into(),
+            protocol: packet.protocol(),
+            ports: ports(packet.protocol(), fragment, &whole[packet.header_len()..]),
+            fragment,
+            transport: packet.header_len(),
+            length: whole.len(),
+            is_routed: false,
+        })
+    }
+
+    fn parse_v6(octets: &[u8]) -> Result<Self, Malformed> {
+        let packet = ipv6::Packet::new_checked(octets)?;
+        let whole = &octets[..packet.total_len()];
+        let chain = Chain::walk(whole, packet.next_header())?;
+        Ok(Self {
+            source: packet.source().into(),
+            destination: packet.destination().into(),
+            protocol: chain.protocol,
+            ports: ports(chain.protocol, chain.fragment, &whole[chain.at..]),
+            fragment: chain.fragment,
+            transport: chain.at,
+            length: whole.len(),
+            is_routed: chain.is_routed,
+        })
+    }
+}
+
+/// The extension headers of IPv6 (RFC 8200 section 4).
+struct Chain {
+    protocol: u8,
+    at: usize,
+    fragment: Fragment,
+    is_routed: bool,
+}
+
+impl Chain {
+    fn walk(packet: &[u8], next_header: u8) -> Result<Self, Malformed> {
+        let mut chain = Self {
+            protocol: next_header,
+            at: ipv6::HEADER_LEN,
+            fragment: Fragment::Whole,
+            is_routed: false,
+        };
+        for _ in 0..MAX_EXTENSION_HEADERS {
+            // What follows the header of a later fragment is not a header.
+            if chain.fragment == Fragment::Later || !is_extension(chain.protocol) {
+                return Ok(chain);
+            }
+            chain.step(packet)?;
+        }
+        Err(Malformed::new("ipv6.next_header", "too many extension headers"))
+    }
+
+    fn step(&mut self, packet: &[u8]) -> Result<(), Malformed> {
+        let Some(header) = packet.get(self.at..self.at + 8) else {
+            return Err(Malformed::new("ipv6.extension", "outside the packet"));
+        };
+        let mut length = 8 + 8 * usize::from(header[1]);
+        match self.protocol {
+            protocol::IPV6_FRAGMENT => {
+                length = 8; // RFC 8200 section 4.5: the second octet is reserved
+                self.fragment = v6_fragment(u16_at(header, 2));
+            }
+            protocol::IPV6_ROUTE => self.is_routed = true,
+            _ => {}
+        }
+        self.protocol = header[0];
+        self.at += length;
+        if self.at > packet.len() {
+            return Err(Malformed::new("ipv6.extension_length", "outside the packet"));
+        }
+        Ok(())
+    }
+}
+
+fn is_extension(next_header: u8) -> bool {
+    matches!(
+        next_header,
+        protocol::HOP_BY_HOP
+            | protocol::IPV6_ROUTE
+            | protocol::IPV6_FRAGMENT
+            | protocol::IPV6_OPTIONS
+    )
+}
+
+fn v6_fragment(word: u16) -> Fragment {
+    match (word & 0xfff8, word & 1) {
+        (0, 0) => Fragment::Whole, // an atomic fragment (RFC 6946)
+        (0, _) => Fragment::First,
+        _ => Fragment::Later,
+    }
+}
+
+fn ports(protocol: u8, fragment: Fragment, transport: &[u8]) -> Ports {
+    if fragment == Fragment::Later {
+        return Ports::Unavailable;
+    }
+    match (protocol, transport) {
+        (
+            protocol::TCP | protocol::UDP | protocol::UDP_LITE | protocol::SCTP | protocol::DCCP,
+            [a, b, c, d, ..],
+        ) => Ports::Pair {
+            source: u16::from_be_bytes([*a, *b]),
+            destination: u16::from_be_bytes([*c, *d]),
+        },
+        (protocol::ICMP | protocol::ICMPV6, [message, code, ..]) => {
+            Ports::Message(u16::from_be_bytes([*message, *code]))
+        }
+        (protocol::MOBILITY_HEADER, [_, _, message, ..]) => {
+            Ports::Message(u16::from_be_bytes([*message, 0]))
+        }
+        _ => Ports::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn v4(protocol: u8, fragment: u16, transport: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0x45, 0, 0, 20 + transport.len() as u8, 0, 0];
+        packet.extend(fragment.to_be_bytes());
+        packet.extend([64, protocol, 0, 0, 10, 1, 0, 1, 10, 2, 0, 2]);
+        packet.extend(transport);
+        packet
+    }
+
+    fn v6(next_header: u8, payload: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0x60, 0, 0, 0, 0, payload.len() as u8, next_header, 64];
+        packet.extend([0; 32]);
+        packet.extend(payload);
+        packet
+    }
+
+    fn ports_of(packet: &[u8]) -> (u8, Ports) {
+        let inner = Inner::parse(packet).expect("a packet");
+        (inner.protocol, inner.ports)
+    }
+
+    /// RFC 4301 section 4.4.1.1: ports, ICMP type and code, Mobility Header type.
+    #[test]
+    fn reads_the_selectors() {
+        let pair = Ports::Pair { source: 0x0102, destination: 0x0304 };
+        assert_eq!(ports_of(&v4(17, 0, &[1, 2, 3, 4])), (17, pair));
+        assert_eq!(ports_of(&v4(1, 0, &[8, 7])), (1, Ports::Message(0x0807)));
+        assert_eq!(ports_of(&v6(135, &[0, 0, 5, 0])), (135, Ports::Message(0x0500)));
+        assert_eq!(ports_of(&v4(50, 0, &[1, 2, 3, 4])), (50, Ports::Unavailable));
+        assert_eq!(ports_of(&v4(17, 0, &[1, 2, 3])), (17, Ports::Unavailable));
+    }
+
+    /// RFC 4301 section 4.4.1.2: a fragment other than the first has no ports.
+    #[test]
+    fn later_fragments_have_no_ports() {
+        let parse = |word| Inner::parse(&v4(6, word, &[1, 2, 3, 4])).expect("a packet");
+        assert_eq!(parse(0x2000).fragment, Fragment::First);
+        assert_ne!(parse(0x2000).ports, Ports::Unavailable);
+        assert_eq!(parse(0x0001).fragment, Fragment::Later);
+        assert_eq!(parse(0x0001).ports, Ports::Unavailable);
+    }
+
+    /// RFC 8200 section 4: the protocol stands behind the extension headers.
+    #[test]
+    fn walks_extension_headers() {
+        let mut payload = vec![60, 1];
+        payload.extend([0; 14]); // Hop-by-Hop of 16 octets, then Destination Options of 8
+        payload.extend([44, 0, 0, 0, 0, 0, 0, 0]);
+        payload.extend([17, 0, 0, 1, 0, 0, 0, 9]); // Fragment, first
+        payload.extend([0, 53, 0, 54]);
+        let inner = Inner::parse(&v6(0, &payload)).expect("a packet");
+        assert_eq!(inner.protocol, 17);
+        assert_eq!(inner.transport, 40 + 32);
+        assert_eq!(inner.fragment, Fragment::First);
+        assert_eq!(inner.ports, Ports::Pair { source: 53, destination: 54 });
+    }
+
+    #[test]
+    fn endless_chains_are_refused() {
+        let payload = [0u8; 8].repeat(20);
+        assert_eq!(Inner::parse(&v6(0, &payload)).map_err(|e| e.field), Err("ipv6.next_header"));
+        assert_eq!(Inner::parse(&v6(0, &[17, 1, 0])).map_err(|e| e.field), Err("ipv6.extension"));
+        let long = [17, 1, 0, 0, 0, 0, 0, 0];
+        assert_eq!(Inner::parse(&v6(0, &long)).map_err(|e| e.field), Err("ipv6.extension_length"));
+    }
+
+    proptest! {
+        #[test]
+        fn junk_never_panics(octets in proptest::collection::vec(any::<u8>(), 0..120)) {
+            let _ = Inner::parse(&octets);
+        }
+
+        /// Junk behind a plausible first octets: what is parsed lies inside the buffer.
+        #[test]
+        fn answers_lie_inside(mut octets in proptest::collection::vec(any::<u8>(), 40..200), six in any::<bool>(), next in 0u8..64) {
+            octets[0] = if six { 0x60 } else { 0x45 };
+            octets[2] = 0;
+            octets[4] = 0;
+            octets[6] = next;
+            if let Ok(inner) = Inner::parse(&octets) {
+                prop_assert!(inner.length <= octets.len());
+                prop_assert!(inner.transport <= inner.length);
+            }
+        }
+    }
+}

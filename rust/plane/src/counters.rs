@@ -1,0 +1,67 @@
+//! Counters that many threads add to.
+
+use std::array;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::drops::Drop;
+use crate::parameters::Counters;
+
+/// One counter for each reason to drop.
+#[derive(Debug)]
+pub(crate) struct DropCounters([AtomicU64; Drop::COUNT]);
+
+impl DropCounters {
+    pub(crate) fn new() -> Self {
+        Self(array::from_fn(|_| AtomicU64::new(0)))
+    }
+
+    pub(crate) fn add(&self, reason: Drop, n: u64) {
+        if let Some(counter) = self.0.get(reason as usize) {
+            counter.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+
+    /// The reasons that occurred.
+    pub(crate) fn list(&self) -> Vec<(&'static str, u64)> {
+        let counted = |(reason, counter): (&Drop, &AtomicU64)| {
+            let n = counter.load(Ordering::Relaxed);
+            (n > 0).then_some((reason.name(), n))
+        };
+        Drop::ALL.iter().zip(&self.0).filter_map(counted).collect()
+    }
+}
+
+/// What one SA carried.
+#[derive(Debug)]
+pub(crate) struct SaCounters {
+    packets: AtomicU64,
+    octets: AtomicU64,
+    drops: DropCounters,
+}
+
+impl SaCounters {
+    pub(crate) fn new() -> Self {
+        Self {
+            packets: AtomicU64::new(0),
+            octets: AtomicU64::new(0),
+            drops: DropCounters::new(),
+        }
+    }
+
+    pub(crate) fn carried(&self, packets: u64, octets: u64) {
+        self.packets.fetch_add(packets, Ordering::Relaxed);
+        self.octets.fetch_add(octets, Ordering::Relaxed);
+    }
+
+    pub(crate) fn dropped(&self, reason: Drop, n: u64) {
+        self.drops.add(reason, n);
+    }
+
+    pub(crate) fn read(&self) -> Counters {
+        Counters {
+            packets: self.packets.load(Ordering::Relaxed),
+            octets: self.octets.load(Ordering::Relaxed),
+            drops: self.drops.list(),
+        }
+    }
+}

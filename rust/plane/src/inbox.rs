@@ -1,0 +1,144 @@
+//! The frames on their way into the TUN interface.
+
+use std::ops::Range;
+
+use caponier_packet::coalesce::{Segment, SuperPacket};
+use caponier_packet::inner::Inner;
+use caponier_packet::virtio;
+
+/// How many flows are coalesced at a time.
+const MAX_OPEN: usize = 8;
+/// A closed super-packet below this size is copied to the arena, so that its 64 KiB can be used again at once.
+const SMALL: usize = 16384;
+
+/// Inner packets, coalesced into super-packets, each behind a virtio header. It keeps its memory when it is cleared.
+///
+/// The packets of one flow stay in their order: a packet that cannot be merged closes what is open of its flow before it
+/// goes by itself. Packets of different flows may overtake each other.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    /// Single packets and small super-packets, back to back; longer than what is in use.
+    arena: Vec<u8>,
+    used: usize,
+    /// Buffers for super-packets: open, closed and listed in `frames`, or free.
+    pool: Vec<SuperPacket>,
+    /// Under construction, the oldest first.
+    open: Vec<usize>,
+    free: Vec<usize>,
+    frames: Vec<Frame>,
+}
+
+#[derive(Debug)]
+enum Frame {
+    /// In the arena.
+    Single(Range<usize>),
+    /// In the pool: which, and how many octets.
+    Super(usize, usize),
+}
+
+impl Inbox {
+    /// Make an empty inbox.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forget all frames, also those under construction; the memory is kept.
+    pub fn clear(&mut self) {
+        self.used = 0;
+        self.open.clear();
+        self.frames.clear();
+        self.free.clear();
+        self.free.extend(0..self.pool.len());
+    }
+
+    /// Close the super-packets under construction, so that [`Inbox::frames`] gives them too.
+    pub fn finish(&mut self) {
+        while !self.open.is_empty() {
+            self.close(0);
+        }
+    }
+
+    /// The closed frames, each a virtio_net_hdr of 10 octets and an IP packet.
+    pub fn frames(&self) -> impl Iterator<Item = &[u8]> {
+        self.frames.iter().map(|frame| match frame {
+            Frame::Single(range) => &self.arena[range.clone()],
+            Frame::Super(at, length) => self.pool[*at].frame(*length),
+        })
+    }
+
+    /// Take a packet, which `inner` was parsed from.
+    pub(crate) fn push(&mut self, inner: &Inner, packet: &[u8]) {
+        let same_flow = self
+            .open
+            .iter()
+            .rposition(|at| self.pool[*at].is_same_flow(inner, packet));
+        match (Segment::verify(inner, packet), same_flow) {
+            (Some(segment), Some(open)) => self.append(open, &segment),
+            (Some(segment), None) => self.begin(&segment),
+            (None, Some(open)) => {
+                self.close(open);
+                self.single(&[0; virtio::HEADER_LEN], packet);
+            }
+            (None, None) => self.single(&[0; virtio::HEADER_LEN], packet),
+        }
+    }
+
+    fn append(&mut self, open: usize, segment: &Segment<'_>) {
+        let building = &mut self.pool[self.open[open]];
+        if !building.append(segment) {
+            self.close(open);
+            return self.begin(segment);
+        }
+        if building.is_complete() {
+            self.close(open);
+        }
+    }
+
+    fn begin(&mut self, segment: &Segment<'_>) {
+        if self.open.len() == MAX_OPEN {
+            self.close(0);
+        }
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.pool.push(SuperPacket::new());
+            self.pool.len() - 1
+        });
+        self.pool[at].begin(segment);
+        self.open.push(at);
+        if self.pool[at].is_complete() {
+            self.close(self.open.len() - 1);
+        }
+    }
+
+    fn close(&mut self, open: usize) {
+        let at = self.open.remove(open);
+        let Some(frame) = self.pool[at].close() else {
+            return self.free.push(at);
+        };
+        let length = frame.len();
+        if length < SMALL {
+            let range = claim(&mut self.arena, &mut self.used, length);
+            self.arena[range.clone()].copy_from_slice(frame);
+            self.frames.push(Frame::Single(range));
+            self.free.push(at);
+        } else {
+            self.frames.push(Frame::Super(at, length));
+        }
+    }
+
+    fn single(&mut self, header: &[u8], packet: &[u8]) {
+        let range = claim(&mut self.arena, &mut self.used, header.len() + packet.len());
+        let (head, body) = self.arena[range.clone()].split_at_mut(header.len());
+        head.copy_from_slice(header);
+        body.copy_from_slice(packet);
+        self.frames.push(Frame::Single(range));
+    }
+}
+
+fn claim(arena: &mut Vec<u8>, used: &mut usize, length: usize) -> Range<usize> {
+    let range = *used..*used + length;
+    if arena.len() < range.end {
+        arena.resize(range.end.next_power_of_two(), 0);
+    }
+    *used = range.end;
+    range
+}

@@ -1,0 +1,194 @@
+"""What we have: from the numbers of the DOI to implementations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+from caponier.doi.ikev2 import EncryptionId, IntegrityId, KeyExchangeId, PrfId, SequenceNumbersId, TransformType
+from caponier.errors import MisuseError
+from caponier.mechanisms.algorithms import integrity as _integrity
+from caponier.mechanisms.algorithms import key_exchange as _key_exchange
+from caponier.mechanisms.algorithms import prf as _prf
+from caponier.mechanisms.algorithms.ciphers import AEAD_IV_LENGTH, AES_BLOCK, AeadCipher, CbcCipher, MessageCipher
+from caponier.mechanisms.algorithms.integrity import IntegrityAlgorithm
+from caponier.mechanisms.algorithms.key_exchange import KeyExchangeAlgorithm
+from caponier.mechanisms.algorithms.prf import PrfAlgorithm
+from caponier.octets import Secret
+
+__all__ = [
+    "CipherAlgorithm",
+    "IntegrityAlgorithm",
+    "KeyExchangeAlgorithm",
+    "PrfAlgorithm",
+    "cipher",
+    "integrity",
+    "is_implemented",
+    "key_exchange",
+    "message_cipher",
+    "prf",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CipherAlgorithm:
+    """A cipher, as far as key derivation and framing need to know it.
+
+    Attributes:
+        id: its transform id.
+        key_lengths: bits that the Key Length attribute may name; empty where there is none to choose.
+        fixed_length: bits of the key where there is none to choose.
+        salt_length: octets of salt that are derived behind the key.
+        aead: whether it protects integrity itself.
+        block_size: octets.
+        iv_length: octets.
+    """
+
+    id: EncryptionId
+    key_lengths: tuple[int, ...]
+    fixed_length: int
+    salt_length: int
+    aead: bool
+    block_size: int
+    iv_length: int
+
+    def key_octets(self, key_length: int | None) -> int:
+        """Octets to derive: key and salt.
+
+        Raises:
+            MisuseError: no key length of this cipher.
+        """
+        if not self.accepts(key_length):
+            raise MisuseError(f"{self.id.name} has no keys of {key_length} bits")
+        return (key_length or self.fixed_length) // 8 + self.salt_length
+
+    def accepts(self, key_length: int | None) -> bool:
+        """Whether the Key Length attribute (bits; None without one) suits this cipher."""
+        return key_length in self.key_lengths if self.key_lengths else key_length is None
+
+
+_AES_KEYS = (128, 192, 256)
+_CIPHERS = {
+    row.id: row
+    for row in (
+        CipherAlgorithm(
+            EncryptionId.ENCR_AES_CBC, _AES_KEYS, 0, 0, aead=False, block_size=AES_BLOCK, iv_length=AES_BLOCK
+        ),
+        CipherAlgorithm(
+            EncryptionId.ENCR_AES_GCM_16, _AES_KEYS, 0, 4, aead=True, block_size=1, iv_length=AEAD_IV_LENGTH
+        ),
+        CipherAlgorithm(
+            EncryptionId.ENCR_CHACHA20_POLY1305, (), 256, 4, aead=True, block_size=1, iv_length=AEAD_IV_LENGTH
+        ),
+    )
+}
+_AEADS: dict[EncryptionId, type[AESGCM | ChaCha20Poly1305]] = {
+    EncryptionId.ENCR_AES_GCM_16: AESGCM,
+    EncryptionId.ENCR_CHACHA20_POLY1305: ChaCha20Poly1305,
+}
+_PRFS = {row.id: row for row in (_prf.HMAC_SHA2_256, _prf.HMAC_SHA2_384, _prf.HMAC_SHA2_512)}
+_INTEGRITIES = {
+    row.id: row for row in (_integrity.HMAC_SHA2_256_128, _integrity.HMAC_SHA2_384_192, _integrity.HMAC_SHA2_512_256)
+}
+_KEY_EXCHANGES: dict[KeyExchangeId, KeyExchangeAlgorithm] = {
+    row.id: row
+    for row in (
+        _key_exchange.X25519(),
+        _key_exchange.ECP_256,
+        _key_exchange.ECP_384,
+        _key_exchange.ECP_521,
+        _key_exchange.MODP_2048,
+        _key_exchange.MODP_3072,
+        _key_exchange.MODP_4096,
+    )
+}
+
+K = TypeVar("K", EncryptionId, PrfId, IntegrityId, KeyExchangeId)
+V = TypeVar("V")
+
+
+def _row(table: dict[K, V], number: K) -> V:
+    found = table.get(number)
+    if found is None:
+        raise MisuseError(f"{number.name} is not implemented")
+    return found
+
+
+def cipher(number: EncryptionId) -> CipherAlgorithm:
+    """The cipher of this number.
+
+    Raises:
+        MisuseError: not implemented; ask :func:`is_implemented` first.
+    """
+    return _row(_CIPHERS, number)
+
+
+def prf(number: PrfId) -> PrfAlgorithm:
+    """The PRF of this number; raises as :func:`cipher`."""
+    return _row(_PRFS, number)
+
+
+def integrity(number: IntegrityId) -> IntegrityAlgorithm:
+    """The integrity algorithm of this number; raises as :func:`cipher`."""
+    return _row(_INTEGRITIES, number)
+
+
+def key_exchange(number: KeyExchangeId) -> KeyExchangeAlgorithm:
+    """The key exchange method of this number; raises as :func:`cipher`."""
+    return _row(_KEY_EXCHANGES, number)
+
+
+def is_implemented(transform_type: TransformType, number: int, key_length: int | None = None) -> bool:
+    """Whether we can use this transform, for IKE and for ESP alike.
+
+    Args:
+        transform_type: what it is for.
+        number: its id in the registry of that type.
+        key_length: bits of its Key Length attribute, None without one.
+    """
+    match transform_type:
+        case TransformType.ENCRYPTION:
+            found = _CIPHERS.get(EncryptionId(number))
+            return found is not None and found.accepts(key_length)
+        case TransformType.PRF:
+            return number in _PRFS
+        case TransformType.INTEGRITY:
+            return number in _INTEGRITIES or number == IntegrityId.AUTH_NONE
+        case TransformType.KEY_EXCHANGE:
+            return number in _KEY_EXCHANGES or number == KeyExchangeId.NONE
+        case TransformType.SEQUENCE_NUMBERS:
+            return number == SequenceNumbersId.SEQUENTIAL_32
+        case _:
+            return False
+
+
+def message_cipher(
+    encryption: EncryptionId,
+    key_length: int | None,
+    integrity_id: IntegrityId | None,
+    encryption_key: Secret,
+    integrity_key: Secret | None,
+) -> MessageCipher:
+    """The protection of IKE messages in one direction (RFC 7296 section 3.14).
+
+    Args:
+        encryption: the cipher.
+        key_length: bits, as negotiated.
+        integrity_id: the integrity algorithm; None for an AEAD.
+        encryption_key: SK_ei or SK_er, with the salt behind it.
+        integrity_key: SK_ai or SK_ar; None for an AEAD.
+
+    Raises:
+        MisuseError: an algorithm that we do not have, a combination that does not exist, a key of another length.
+    """
+    algorithm = cipher(encryption)
+    if len(encryption_key) != algorithm.key_octets(key_length):
+        raise MisuseError(f"{encryption.name}: a key of {len(encryption_key)} octets")
+    aead = _AEADS.get(encryption)
+    if aead is not None:
+        return AeadCipher(aead, encryption_key, algorithm.salt_length)
+    if integrity_id is None or integrity_key is None:
+        raise MisuseError(f"{encryption.name} needs an integrity algorithm")
+    return CbcCipher(encryption_key, integrity(integrity_id), integrity_key)

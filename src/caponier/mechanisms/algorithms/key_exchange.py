@@ -1,0 +1,175 @@
+"""Key exchange methods (transform type 4): X25519 (RFC 8031), ECP groups (RFC 5903), MODP groups (RFC 3526).
+
+A private value comes from the random octets of the caller, so that a simulated exchange can be repeated octet by octet.
+Public values of the peer are checked as RFC 6989 wants it, before anything is computed with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from caponier import _plane
+from caponier.doi.ikev2 import KeyExchangeId
+from caponier.errors import Disposition, WireError
+from caponier.octets import Secret
+
+Rng = Callable[[int], bytes]
+
+_SPARE_OCTETS = 16  #: more random octets than the group order has, so that reduction leaves no bias (FIPS 186-5 A.2.1)
+
+
+class KeyPair(Protocol):
+    """Our half of one exchange: used once, then dropped."""
+
+    @property
+    def public(self) -> bytes:
+        """What the KE payload carries."""
+
+    def derive_shared(self, peer_public: bytes) -> Secret:
+        """The shared secret ``g^ir``, as long as RFC 7296 section 2.14 and the group's RFC say.
+
+        Raises:
+            WireError: the peer's value is not a valid public value of this group.
+        """
+
+
+class KeyExchangeAlgorithm(Protocol):
+    """A key exchange method."""
+
+    @property
+    def id(self) -> KeyExchangeId: ...
+    @property
+    def public_length(self) -> int:
+        """Octets of a public value."""
+
+    def generate(self, rng: Rng) -> KeyPair:
+        """A fresh key pair from ``rng(count)`` random octets."""
+
+
+def _refused(group: KeyExchangeId, why: str, section: str) -> WireError:
+    return WireError(f"KE payload: {why} for {group.name}", field="key exchange data", section=section)
+
+
+def _require_length(group: KeyExchangeId, public: bytes, length: int) -> None:
+    if len(public) != length:
+        raise WireError(
+            f"KE payload: {len(public)} octets for {group.name}, which has {length}",
+            field="key exchange data",
+            section="RFC 7296 section 3.4",
+            disposition=Disposition.CLOSE_SA,
+        )
+
+
+class X25519:
+    """Curve25519 (RFC 8031 section 2, RFC 7748)."""
+
+    id = KeyExchangeId.CURVE25519
+    public_length = 32
+
+    def generate(self, rng: Rng) -> KeyPair:
+        return _X25519KeyPair(X25519PrivateKey.from_private_bytes(rng(32)))
+
+
+class _X25519KeyPair:
+    def __init__(self, private: X25519PrivateKey) -> None:
+        self._private = private
+        self.public = private.public_key().public_bytes_raw()
+
+    def derive_shared(self, peer_public: bytes) -> Secret:
+        _require_length(X25519.id, peer_public, X25519.public_length)
+        try:
+            return Secret(self._private.exchange(X25519PublicKey.from_public_bytes(peer_public)))
+        except ValueError:  # the all-zero result of a point of low order
+            raise _refused(X25519.id, "a point of low order", "RFC 8031 section 2.3") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Ecp:
+    """A group over an elliptic curve modulo a prime (RFC 5903).
+
+    Attributes:
+        id: its number.
+        curve: as the library names it.
+    """
+
+    id: KeyExchangeId
+    curve: ec.EllipticCurve
+
+    @property
+    def coordinate_length(self) -> int:
+        """Octets of one coordinate (RFC 5903 section 7)."""
+        return (self.curve.key_size + 7) // 8
+
+    @property
+    def public_length(self) -> int:
+        return 2 * self.coordinate_length
+
+    def generate(self, rng: Rng) -> KeyPair:
+        excess = int.from_bytes(rng(self.coordinate_length + _SPARE_OCTETS))
+        return _EcpKeyPair(self, ec.derive_private_key(excess % (self.curve.group_order - 1) + 1, self.curve))
+
+
+class _EcpKeyPair:
+    def __init__(self, group: Ecp, private: ec.EllipticCurvePrivateKey) -> None:
+        self._group = group
+        self._private = private
+        point = private.public_key().public_numbers()
+        length = group.coordinate_length
+        self.public = point.x.to_bytes(length) + point.y.to_bytes(length)  # RFC 5903 section 7
+
+    def derive_shared(self, peer_public: bytes) -> Secret:
+        _require_length(self._group.id, peer_public, self._group.public_length)
+        length = self._group.coordinate_length
+        x, y = int.from_bytes(peer_public[:length]), int.from_bytes(peer_public[length:])
+        try:
+            point = ec.EllipticCurvePublicNumbers(
+                x, y, self._group.curve
+            ).public_key()  # checks that it is on the curve
+        except ValueError:
+            raise _refused(self._group.id, "a point that is not on the curve", "RFC 6989 section 2.3") from None
+        return Secret(self._private.exchange(ec.ECDH(), point))  # the x coordinate alone, RFC 5903 section 7
+
+
+@dataclass(frozen=True, slots=True)
+class Modp:
+    """A group of integers modulo a safe prime (RFC 3526).
+
+    Attributes:
+        id: its number.
+        public_length: octets of the prime.
+        exponent_length: octets of the private exponent: twice the strength of RFC 3526 section 8 and then some.
+    """
+
+    id: KeyExchangeId
+    public_length: int
+    exponent_length: int
+
+    def generate(self, rng: Rng) -> KeyPair:
+        return _ModpKeyPair(self, Secret(rng(self.exponent_length)))
+
+
+class _ModpKeyPair:
+    def __init__(self, group: Modp, private: Secret) -> None:
+        self._group = group
+        self._private = private
+        self.public = _plane.modp_public(int(group.id), private.expose())
+
+    def derive_shared(self, peer_public: bytes) -> Secret:
+        _require_length(self._group.id, peer_public, self._group.public_length)
+        try:
+            return Secret(_plane.modp_shared(int(self._group.id), self._private.expose(), peer_public))
+        except ValueError:
+            raise _refused(self._group.id, "a public value outside of 2 to p - 2", "RFC 6989 section 2.1") from None
+
+
+ECP_256 = Ecp(KeyExchangeId.ECP_256, ec.SECP256R1())
+ECP_384 = Ecp(KeyExchangeId.ECP_384, ec.SECP384R1())
+ECP_521 = Ecp(KeyExchangeId.ECP_521, ec.SECP521R1())
+MODP_2048 = Modp(KeyExchangeId.MODP_2048, 256, 40)
+MODP_3072 = Modp(KeyExchangeId.MODP_3072, 384, 48)
+MODP_4096 = Modp(KeyExchangeId.MODP_4096, 512, 56)

@@ -1,0 +1,238 @@
+"""Identities (RFC 7296 section 3.5), and patterns that say which are acceptable (the PAD of RFC 4301 section 4.4.3)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from cryptography import x509
+
+from caponier.doi.ikev2 import IdType
+from caponier.errors import ConfigError
+
+_FQDN = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
+_MAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+_SHOWN_OCTETS = 128  #: of an identity that a stranger sent
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An identity as the ID payload carries it.
+
+    Attributes:
+        type: what the value is written in; any number survives.
+        value: octets; 4 or 16 for an address, ASCII for names, DER for distinguished names.
+    """
+
+    type: IdType
+    value: bytes
+
+    @property
+    def text(self) -> str:
+        """As the configuration writes it, safe to print whatever a stranger put into it."""
+        match self.type:
+            case IdType.ID_IPV4_ADDR | IdType.ID_IPV6_ADDR if len(self.value) in (4, 16):
+                return str(ip_address(self.value))
+            case IdType.ID_FQDN | IdType.ID_RFC822_ADDR:
+                return _printable(self.value)
+            case IdType.ID_DER_ASN1_DN:
+                return _name_text(self.value)
+            case IdType.ID_KEY_ID:
+                return f"keyid:{_hex(self.value)}"
+            case _:
+                return f"{self.type.name}:{_hex(self.value)}"
+
+
+def _hex(value: bytes) -> str:
+    return value[:_SHOWN_OCTETS].hex() + ("…" if len(value) > _SHOWN_OCTETS else "")
+
+
+def _printable(value: bytes) -> str:
+    text = _UNPRINTABLE.sub("?", value[:_SHOWN_OCTETS].decode("latin-1"))
+    return text + ("…" if len(value) > _SHOWN_OCTETS else "")
+
+
+def _name_text(value: bytes) -> str:
+    """A distinguished name by RFC 4514, its most significant part first."""
+    try:
+        name = _decode_name(value)
+    except ValueError:
+        return f"dn:{_hex(value)}"
+    return ", ".join(reversed([_printable(rdn.rfc4514_string().encode()) for rdn in name.rdns]))
+
+
+def _decode_name(value: bytes) -> x509.Name:
+    """A DER Name.
+
+    The library parses names only within a certificate or a request; a request around it takes two lines of DER.
+
+    Raises:
+        ValueError: not a Name.
+    """
+    # CertificationRequest { { 0, subject, RSA key of no octets, [0] {} }, sha256WithRSA, empty signature } (RFC 2986)
+    algorithm = bytes.fromhex("300d06092a864886f70d01010b0500")
+    key = bytes.fromhex("3012300d06092a864886f70d0101010500030100")
+    info = _der(0x30, b"\x02\x01\x00" + value + key + b"\xa0\x00")
+    request = _der(0x30, info + algorithm + b"\x03\x01\x00")
+    return x509.load_der_x509_csr(request).subject
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    length = len(content)
+    if length < 128:
+        return bytes((tag, length)) + content
+    size = (length.bit_length() + 7) // 8
+    return bytes((tag, 0x80 | size)) + length.to_bytes(size) + content
+
+
+def parse_identity(text: str) -> Identity:
+    """Read an identity: an address, ``gw.example.com``, ``user@example.com``, ``CN=gw, O=Example`` or ``keyid:0a1b``.
+
+    Raises:
+        ConfigError: none of these.
+    """
+    text = text.strip()
+    if text.lower().startswith("keyid:"):
+        return _parse_key_id(text)
+    try:
+        address = ip_address(text)
+    except ValueError:
+        pass
+    else:
+        kind = IdType.ID_IPV4_ADDR if isinstance(address, IPv4Address) else IdType.ID_IPV6_ADDR
+        return Identity(kind, address.packed)
+    if "=" in text:
+        return Identity(IdType.ID_DER_ASN1_DN, _parse_name(text))
+    if _MAIL.fullmatch(text):
+        return Identity(IdType.ID_RFC822_ADDR, text.encode())
+    if _FQDN.fullmatch(text) and len(text) < 254:
+        return Identity(IdType.ID_FQDN, text.encode())
+    raise ConfigError(
+        f"{text!r} is no identity",
+        hint='write an address, a name such as "gw.example.com", "user@example.com", "CN=gw, O=Example" or "keyid:0a1b"',
+    )
+
+
+def _parse_key_id(text: str) -> Identity:
+    try:
+        value = bytes.fromhex(text[len("keyid:") :])
+    except ValueError:
+        value = b""
+    if not value:
+        raise ConfigError(
+            f"{text!r} is no key identifier", hint='write "keyid:" and an even number of hexadecimal digits'
+        )
+    return Identity(IdType.ID_KEY_ID, value)
+
+
+def _parse_name(text: str) -> bytes:
+    """A distinguished name, its most significant part last as RFC 4514 has it or first as people do."""
+    try:
+        name = x509.Name.from_rfc4514_string(re.sub(r"(?<!\\),\s+", ",", text))
+    except ValueError as error:
+        raise ConfigError(
+            f"{text!r} is no distinguished name: {error}", hint='write it as "CN=gw, O=Example"'
+        ) from None
+    return name.public_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityPattern:
+    """Which identities are acceptable.
+
+    Attributes:
+        text: as written: an identity, ``*.example.com``, ``*@example.com``, or ``%any``.
+        exact: the identity where it is just one; None for a pattern.
+    """
+
+    text: str
+    exact: Identity | None = None
+
+    @property
+    def specificity(self) -> int:
+        """The larger, the fewer identities match: for the choice of the best entry."""
+        if self.exact is not None:
+            return 1_000_000
+        return 0 if self.text == "%any" else len(self.text)
+
+    def matches(self, identity: Identity) -> bool:
+        """Whether an identity is acceptable. Names compare without case (RFC 7296 section 3.5, RFC 4343)."""
+        if self.exact is not None:
+            return same(identity, self.exact)
+        if self.text == "%any":
+            return True
+        suffix = self.text[1:].lower().encode()
+        kind = IdType.ID_RFC822_ADDR if suffix.startswith(b"@") else IdType.ID_FQDN
+        value = identity.value.lower()
+        return identity.type == kind and value.endswith(suffix) and len(value) > len(suffix) and b"\0" not in value
+
+
+def same(one: Identity, other: Identity) -> bool:
+    """Whether two identities are the same: of one type, names without regard to case, all else octet by octet.
+
+    Distinguished names compare by what they say, not by how each attribute's string is encoded (RFC 5280 section 7.1).
+    """
+    if one.type != other.type:
+        return False
+    if one.value == other.value:
+        return True
+    match one.type:
+        case IdType.ID_FQDN:
+            return one.value.lower() == other.value.lower()
+        case IdType.ID_RFC822_ADDR:
+            return _same_mail(one.value, other.value)
+        case IdType.ID_DER_ASN1_DN:
+            return _same_name(one.value, other.value)
+        case _:
+            return False
+
+
+def _same_mail(one: bytes, other: bytes) -> bool:
+    """The part before the @ keeps its case, the host does not (RFC 5280 section 7.5)."""
+    (user, at, host), (other_user, other_at, other_host) = one.rpartition(b"@"), other.rpartition(b"@")
+    return (user, at, host.lower()) == (other_user, other_at, other_host.lower())
+
+
+def _same_name(one: bytes, other: bytes) -> bool:
+    try:
+        return comparable_name(_decode_name(one)) == comparable_name(_decode_name(other))
+    except ValueError:
+        return False
+
+
+def comparable_name(name: x509.Name) -> tuple[frozenset[tuple[str, str]], ...]:
+    """A distinguished name in a form that compares as RFC 5280 section 7.1 has it: case and inner spaces are folded."""
+    return tuple(
+        frozenset((attribute.oid.dotted_string, _folded(attribute.value)) for attribute in rdn) for rdn in name.rdns
+    )
+
+
+def _folded(value: str | bytes) -> str:
+    return value.hex() if isinstance(value, bytes) else " ".join(value.casefold().split())
+
+
+def parse_identity_pattern(text: str) -> IdentityPattern:
+    """Read a pattern: an identity, ``*.example.com``, ``*@example.com``, or ``%any``.
+
+    Raises:
+        ConfigError: none of these.
+    """
+    text = text.strip()
+    if text == "%any":
+        return IdentityPattern(text)
+    if text.startswith(("*.", "*@")) and _FQDN.fullmatch(text[2:]):
+        return IdentityPattern(text)
+    if "*" in text:
+        raise ConfigError(
+            f"{text!r} is no pattern of identities", hint='a star may only stand for the first part: "*.example.com"'
+        )
+    identity = parse_identity(text)
+    return IdentityPattern(identity.text, identity)
+
+
+def address_identity(address: IPv4Address | IPv6Address) -> Identity:
+    """The identity that an address is."""
+    kind = IdType.ID_IPV4_ADDR if address.version == 4 else IdType.ID_IPV6_ADDR
+    return Identity(kind, address.packed)

@@ -1,0 +1,159 @@
+"""The key schedule of IKEv2: SKEYSEED, prf+, KEYMAT (RFC 7296 sections 2.13, 2.14, 2.17 and 2.18)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from caponier.errors import MisuseError
+from caponier.mechanisms.algorithms.catalog import cipher, integrity, prf
+from caponier.mechanisms.algorithms.integrity import IntegrityAlgorithm
+from caponier.mechanisms.algorithms.prf import PrfAlgorithm
+from caponier.mechanisms.algorithms.suites import ChildSuite, IkeSuite
+from caponier.octets import Secret
+
+_MAX_BLOCKS = 255  #: the counter of prf+ is one octet (RFC 7296 section 2.13)
+
+
+@dataclass(frozen=True, slots=True)
+class IkeKeys:
+    """The seven keys of an IKE SA (RFC 7296 section 2.14).
+
+    Attributes:
+        sk_d: derives the keys of Child SAs and of the next IKE SA.
+        sk_ai: integrity of the initiator's messages; empty with an AEAD.
+        sk_ar: integrity of the responder's messages; empty with an AEAD.
+        sk_ei: encryption of the initiator's messages, with the salt behind it.
+        sk_er: encryption of the responder's messages, with the salt behind it.
+        sk_pi: the initiator's AUTH payload.
+        sk_pr: the responder's AUTH payload.
+    """
+
+    sk_d: Secret
+    sk_ai: Secret
+    sk_ar: Secret
+    sk_ei: Secret
+    sk_er: Secret
+    sk_pi: Secret
+    sk_pr: Secret
+
+    def wipe(self) -> None:
+        """Overwrite all of them."""
+        for field in fields(self):
+            getattr(self, field.name).wipe()
+
+
+@dataclass(frozen=True, slots=True)
+class ChildKeys:
+    """The keys of a Child SA, by who initiated the exchange that made it (RFC 7296 section 2.17).
+
+    Attributes:
+        initiator_encryption: protects what that exchange's initiator sends; the salt is behind the key.
+        initiator_integrity: of the same direction; empty with an AEAD.
+        responder_encryption: protects what the responder sends.
+        responder_integrity: of the same direction.
+    """
+
+    initiator_encryption: Secret
+    initiator_integrity: Secret
+    responder_encryption: Secret
+    responder_integrity: Secret
+
+    def wipe(self) -> None:
+        """Overwrite all of them."""
+        for field in fields(self):
+            getattr(self, field.name).wipe()
+
+
+def prf_plus(function: PrfAlgorithm, key: Secret | bytes, seed: bytes, length: int) -> Secret:
+    """``prf+ (K, S) = T1 | T2 | ...`` with ``Tn = prf (K, Tn-1 | S | n)`` (RFC 7296 section 2.13).
+
+    Args:
+        function: the negotiated PRF.
+        key: K.
+        seed: S.
+        length: octets that are wanted.
+
+    Raises:
+        MisuseError: more than 255 blocks; the RFC defines no more.
+    """
+    blocks = -(-length // function.output_length)
+    if blocks > _MAX_BLOCKS:
+        raise MisuseError(f"prf+ makes {_MAX_BLOCKS} blocks at most, {blocks} are wanted")
+    stream, block = bytearray(), b""
+    for number in range(1, blocks + 1):
+        block = function.compute(key, block + seed + bytes((number,)))
+        stream += block
+    return Secret(stream[:length])
+
+
+def derive_ike_keys(suite: IkeSuite, shared: Secret, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes) -> IkeKeys:
+    """The keys of a new IKE SA (RFC 7296 section 2.14).
+
+    ``SKEYSEED = prf(Ni | Nr, g^ir)``, then ``prf+ (SKEYSEED, Ni | Nr | SPIi | SPIr)``.
+
+    Args:
+        suite: what was negotiated.
+        shared: g^ir.
+        ni: the initiator's nonce, without payload header.
+        nr: the responder's.
+        spi_i: the initiator's SPI, 8 octets.
+        spi_r: the responder's.
+    """
+    # All our PRFs take keys of any length; the short keys of section 2.14 concern AES-XCBC and AES-CMAC only.
+    function = prf(suite.prf)
+    with Secret(function.compute(ni + nr, shared.expose())) as skeyseed:
+        return _expand(suite, function, skeyseed, ni + nr + spi_i + spi_r)
+
+
+def derive_rekeyed_ike_keys(
+    suite: IkeSuite,
+    old_prf: PrfAlgorithm,
+    old_sk_d: Secret,
+    shared: Secret,
+    ni: bytes,
+    nr: bytes,
+    spi_i: bytes,
+    spi_r: bytes,
+) -> IkeKeys:
+    """The keys of an IKE SA that replaces another (RFC 7296 section 2.18).
+
+    ``SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr)`` with the old SA's PRF; the rest with the new one's.
+    """
+    with Secret(old_prf.compute(old_sk_d, shared.expose() + ni + nr)) as skeyseed:
+        return _expand(suite, prf(suite.prf), skeyseed, ni + nr + spi_i + spi_r)
+
+
+def _expand(suite: IkeSuite, function: PrfAlgorithm, skeyseed: Secret, seed: bytes) -> IkeKeys:
+    encryption = cipher(suite.encryption).key_octets(suite.key_length)
+    checksum = 0 if suite.integrity is None else integrity(suite.integrity).key_length
+    size = function.key_length
+    lengths = (size, checksum, checksum, encryption, encryption, size, size)
+    with prf_plus(function, skeyseed, seed, sum(lengths)) as stream:
+        return IkeKeys(*stream.split(*lengths))
+
+
+def derive_child_keys(
+    function: PrfAlgorithm, sk_d: Secret, ni: bytes, nr: bytes, suite: ChildSuite, shared: Secret | None = None
+) -> ChildKeys:
+    """The keys of a Child SA: ``KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr)`` (RFC 7296 section 2.17).
+
+    Args:
+        function: the IKE SA's PRF.
+        sk_d: of the IKE SA.
+        ni: the nonce of the exchange's initiator.
+        nr: the nonce of its responder.
+        suite: what was negotiated.
+        shared: g^ir of the exchange's own key exchange, None without one.
+    """
+    encryption = cipher(suite.encryption).key_octets(suite.key_length)
+    lengths = _integrity_lengths(suite, encryption)
+    seed = (b"" if shared is None else shared.expose()) + ni + nr
+    with prf_plus(function, sk_d, seed, sum(lengths)) as keymat:
+        return ChildKeys(*keymat.split(*lengths))
+
+
+def _integrity_lengths(suite: ChildSuite, encryption: int) -> tuple[int, int, int, int]:
+    """Encryption before integrity, the initiator's direction before the responder's (RFC 7296 section 2.17)."""
+    algorithm: IntegrityAlgorithm | None = None if suite.integrity is None else integrity(suite.integrity)
+    checksum = 0 if algorithm is None else algorithm.key_length
+    return (encryption, checksum, encryption, checksum)

@@ -1,0 +1,78 @@
+"""From a chosen proposal to a suite of algorithms (RFC 7296 section 3.3: one transform of each type is left)."""
+
+from __future__ import annotations
+
+from caponier.doi.ikev2 import (
+    EncryptionId,
+    IntegrityId,
+    KeyExchangeId,
+    PrfId,
+    ProtocolId,
+    SequenceNumbersId,
+    TransformType,
+)
+from caponier.errors import MisuseError
+from caponier.mechanisms.algorithms.suites import ChildSuite, IkeSuite
+from caponier.mechanisms.negotiation.spelling import format_proposal
+from caponier.mechanisms.negotiation.transforms import NONE, Proposal, Transform
+
+
+def ike_suite(proposal: Proposal) -> IkeSuite:
+    """The suite of an IKE SA.
+
+    Args:
+        proposal: what :func:`~.selection.select` or :func:`~.selection.accept` returned.
+
+    Raises:
+        MisuseError: it is not such a proposal.
+    """
+    _require(proposal, ProtocolId.IKE)
+    encryption, integrity = _one(proposal, TransformType.ENCRYPTION), _some(proposal, TransformType.INTEGRITY)
+    return IkeSuite(
+        encryption=EncryptionId(encryption.id),
+        key_length=encryption.key_length,
+        integrity=None if integrity is None else IntegrityId(integrity.id),
+        prf=PrfId(_one(proposal, TransformType.PRF).id),
+        key_exchange=KeyExchangeId(_one(proposal, TransformType.KEY_EXCHANGE).id),
+    )
+
+
+def child_suite(proposal: Proposal) -> ChildSuite:
+    """The suite of a Child SA of ESP.
+
+    Args:
+        proposal: what :func:`~.selection.select` or :func:`~.selection.accept` returned.
+
+    Raises:
+        MisuseError: it is not such a proposal.
+    """
+    _require(proposal, ProtocolId.ESP)
+    encryption, integrity = _one(proposal, TransformType.ENCRYPTION), _some(proposal, TransformType.INTEGRITY)
+    key_exchange = _some(proposal, TransformType.KEY_EXCHANGE)
+    return ChildSuite(
+        encryption=EncryptionId(encryption.id),
+        key_length=encryption.key_length,
+        integrity=None if integrity is None else IntegrityId(integrity.id),
+        key_exchange=None if key_exchange is None else KeyExchangeId(key_exchange.id),
+        esn=_one(proposal, TransformType.SEQUENCE_NUMBERS).id == SequenceNumbersId.PARTIAL_64,
+    )
+
+
+def _require(proposal: Proposal, protocol: ProtocolId) -> None:
+    if proposal.protocol != protocol:
+        raise MisuseError(f"a proposal for {proposal.protocol} where one for {protocol} belongs")
+
+
+def _one(proposal: Proposal, kind: TransformType) -> Transform:
+    transforms = proposal.of(kind)
+    if len(transforms) != 1:
+        raise MisuseError(f"nothing is chosen yet: {format_proposal(proposal)} has {len(transforms)} of {kind}")
+    return transforms[0]
+
+
+def _some(proposal: Proposal, kind: TransformType) -> Transform | None:
+    """The transform of an optional type; None where it is left out or NONE."""
+    if not proposal.of(kind):
+        return None
+    transform = _one(proposal, kind)
+    return None if transform.id == NONE else transform

@@ -1,0 +1,534 @@
+"""The endpoint: all IKE SAs of one host, without I/O, clock or randomness of its own.
+
+Theory of operation. Five verbs drive it: :meth:`Endpoint.receive_datagram`, :meth:`Endpoint.handle_timeout`,
+:meth:`Endpoint.complete`, and what people ask for; after each of them the caller takes what came out:
+:meth:`Endpoint.datagrams_to_send`, :meth:`Endpoint.next_effect`, :meth:`Endpoint.next_event`,
+:meth:`Endpoint.next_timeout`. A message finds its IKE SA by our SPI (RFC 7296 section 2.6); what belongs to none is a
+stranger's, and strangers have limits.
+
+An instant is a number of monotonic seconds. Messages come and go without the non-ESP marker; see
+:class:`~caponier.protocols.ike.path.Path`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from caponier.doi.ikev2 import ExchangeType, NotifyType
+from caponier.errors import (
+    CaponierError,
+    InternalError,
+    InvalidIkeSpi,
+    MisuseError,
+    NoAdditionalSas,
+    PeerError,
+    UnexpectedMessage,
+)
+from caponier.mechanisms.authentication.identity import same
+from caponier.mechanisms.keys.schedule import derive_ike_keys
+from caponier.mechanisms.negotiation.pad import PadEntry, entries_at
+from caponier.octets import Reader
+from caponier.protocols.ike.effects import AllocateSpi, ChildSa, Effect, InstallChildSa, ReleaseSpi, RemoveChildSa
+from caponier.protocols.ike.events import DatagramDropped, Event, IkeSaStatus, NegotiationFailed, Role
+from caponier.protocols.ike.messages.header import Header
+from caponier.protocols.ike.messages.message import Message, decode_header, decode_message, encode_message
+from caponier.protocols.ike.messages.payloads import Nonce, Notify, Payload
+from caponier.protocols.ike.messages.rules import check
+from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
+from caponier.protocols.ike.policy import ChildPolicy, Connection, Settings
+from caponier.protocols.ike.v2.cookies import CookieJar
+from caponier.protocols.ike.v2.exchanges import init
+from caponier.protocols.ike.v2.exchanges.create_child import create_child
+from caponier.protocols.ike.v2.exchanges.delete import delete_child_sa
+from caponier.protocols.ike.v2.exchanges.initial import connect
+from caponier.protocols.ike.v2.half_open import AnswerBudget, HalfOpen, Refusals
+from caponier.protocols.ike.v2.ike_sa import NO_SPI, IkeSa
+from caponier.protocols.ike.v2.lifecycle import Phase
+from caponier.protocols.ike.v2.reaction import Action, reaction
+from caponier.protocols.ike.v2.repertoire import REPERTOIRE
+from caponier.protocols.ike.v2.steps import Task
+from caponier.protocols.ike.v2.timers import Agenda, Timer
+
+_LIVE = (Phase.CONNECTING, Phase.ESTABLISHED, Phase.REKEYING)
+
+
+class Endpoint:
+    """All IKE SAs of one host.
+
+    Args:
+        settings: limits, retransmission, ports.
+        rng: ``rng(count)`` returns that many unpredictable octets.
+        calendar: maps an instant to the date, UTC, for the validity of certificates.
+    """
+
+    def __init__(self, settings: Settings, rng: Callable[[int], bytes], calendar: Callable[[float], datetime]) -> None:
+        self.settings = settings
+        self.rng = rng
+        self.calendar = calendar
+        self._connections: dict[str, Connection] = {}
+        self._sas: dict[bytes, IkeSa] = {}  #: by our SPI
+        self._embryos: dict[bytes, IkeSa] = {}  #: responders by the digest of their first request
+        self._half_open = HalfOpen(settings.limits)
+        self._cookies = CookieJar(rng)
+        self._budget = AnswerBudget()
+        self._refusals = Refusals()
+        self._agenda: Agenda[IkeSa] = Agenda()
+        self._datagrams: list[Datagram | NatKeepalive] = []
+        self._effects: deque[Effect] = deque()
+        self._events: deque[Event] = deque()
+        self._waiting: dict[Effect, tuple[IkeSa, Task | None]] = {}
+        self._drops: Counter[str] = Counter()
+        self._is_shut_down = False
+
+    # -- in
+
+    def receive_datagram(self, octets: bytes, path: Path, now: float) -> None:
+        """Take one IKE message; nothing that is in it makes this raise."""
+        try:
+            header = decode_header(octets)
+            if header.exchange == ExchangeType.IKE_SA_INIT and not header.is_response:
+                self._receive_first(octets, header, path, now)
+            else:
+                self._receive_further(octets, header, path, now)
+        except PeerError as error:
+            self._drop(error, octets, path, now)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do everything that is due at ``now``."""
+        while (sa := self._agenda.pop_due(now)) is not None:
+            sa.handle_timeout(now)
+            self._note(sa)
+
+    def complete(self, effect: Effect, result: object, now: float) -> None:
+        """Give back the result of an effect, or the :class:`CaponierError` with which it failed."""
+        sa, task = self._waiting.pop(effect, (None, None))
+        if sa is None or task is None:
+            return
+        if task.is_over:
+            self._undo(sa, effect, result)
+            return
+        sa.now = max(sa.now, now)
+        if isinstance(result, CaponierError):
+            task.fail(result)
+        else:
+            task.resume(result)
+        self._note(sa)
+
+    # -- out
+
+    def datagrams_to_send(self) -> list[Datagram | NatKeepalive]:
+        """What is to be sent, in order; each only once."""
+        datagrams, self._datagrams = self._datagrams, []
+        return datagrams
+
+    def next_effect(self) -> Effect | None:
+        """The next thing that the outside has to do; answer it by :meth:`complete`."""
+        return self._effects.popleft() if self._effects else None
+
+    def next_event(self) -> Event | None:
+        """The next thing that happened."""
+        return self._events.popleft() if self._events else None
+
+    def next_timeout(self) -> float | None:
+        """When :meth:`handle_timeout` is due; None for never."""
+        return self._agenda.next()
+
+    # -- ask
+
+    def add_connection(self, connection: Connection) -> None:
+        """From here on this connection may come up.
+
+        Raises:
+            MisuseError: its name is taken, or it has no children.
+        """
+        if connection.name in self._connections:
+            raise MisuseError(f"there is a connection named {connection.name} already")
+        if not connection.children:
+            raise MisuseError(f"connection {connection.name} has no children")
+        self._connections[connection.name] = connection
+        self._refusals.forget_all()
+
+    def remove_connection(self, name: str, now: float) -> None:
+        """Forget a connection; its IKE SAs end."""
+        self._connections.pop(name, None)
+        self._refusals.forget_all()
+        for sa in self._sas_of(name):
+            self._close(sa, "the connection was removed", now)
+
+    def initiate(self, connection: str, path: Path, now: float) -> None:
+        """Bring a connection up; where it is up already, its missing Child SAs.
+
+        Raises:
+            MisuseError: no such connection, or the endpoint is shut down.
+        """
+        if self._is_shut_down:
+            raise MisuseError("the endpoint is shut down")
+        wanted = self._connection(connection)
+        for sa in self._sas_of(connection):
+            if sa.phase is Phase.ESTABLISHED:
+                self._add_missing_children(sa, wanted, now)
+                return
+            if sa.phase is Phase.CONNECTING and sa.role is Role.INITIATOR:
+                return
+        self._start(wanted, path, now)
+
+    def initiate_child(self, connection: str, child: str, now: float) -> None:
+        """Make one Child SA on the established IKE SA of a connection.
+
+        Raises:
+            MisuseError: no such connection or child, or it is not established.
+        """
+        policy = self._policy(connection, child)
+        sa = next((sa for sa in self._sas_of(connection) if sa.phase is Phase.ESTABLISHED), None)
+        if sa is None:
+            raise MisuseError(f"connection {connection} is not established")
+        sa.now = now
+        self._add_child(sa, policy)
+        self._note(sa)
+
+    def terminate(self, connection: str, now: float, child: str | None = None) -> None:
+        """Bring a connection down, or one Child SA of it.
+
+        Raises:
+            MisuseError: no such connection or child.
+        """
+        if child is None:
+            self._connection(connection)
+            for sa in self._sas_of(connection):
+                self._close(sa, "asked for", now)
+            return
+        self._policy(connection, child)
+        for sa in self._sas_of(connection):
+            sa.now = now
+            for record in [each for each in sa.children.values() if each.child.name == child]:
+                sa.requests.enqueue(delete_child_sa(sa, record, "asked for"))
+            self._note(sa)
+
+    def shut_down(self, now: float) -> None:
+        """End all IKE SAs and tell the peers; :attr:`is_idle` says when that is done."""
+        self._is_shut_down = True
+        for sa in tuple(self._sas.values()):
+            self._close(sa, "shutting down", now)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no IKE SA is left, save closed ones that linger for a peer's retransmission."""
+        return all(sa.phase is Phase.CLOSED for sa in self._sas.values()) and not self._waiting
+
+    def ike_sas(self) -> tuple[IkeSaStatus, ...]:
+        """All IKE SAs that are there, the oldest first."""
+        return tuple(sa.status() for sa in self._sas.values() if sa.phase is not Phase.CLOSED)
+
+    @property
+    def half_open(self) -> int:
+        """IKE SAs whose initiators have not authenticated themselves yet."""
+        return self._half_open.total
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Datagrams that were dropped, by reason."""
+        return dict(self._drops)
+
+    # -- strangers
+
+    def _receive_first(self, octets: bytes, header: Header, path: Path, now: float) -> None:
+        """An IKE_SA_INIT request (RFC 7296 sections 1.2, 2.1 and 2.6)."""
+        if header.spi_r != NO_SPI or header.spi_i == NO_SPI:
+            raise UnexpectedMessage("an IKE_SA_INIT request with a responder's SPI")
+        known = self._embryos.get(_digest(octets))
+        if known is not None:
+            known.receive(octets, header, path, now)
+            return
+        refused = self._refusals.find(path, octets)
+        if refused is not None:
+            self._send_unprotected(refused, path, now)
+            return
+        message = decode_message(octets)
+        check(message)
+        if self._is_shut_down:
+            raise UnexpectedMessage("we are shutting down")
+        if self._admit(message, path, now):
+            self._respond_first(octets, message, path, now)
+
+    def _admit(self, message: Message, path: Path, now: float) -> bool:
+        """Whether there is room for one more stranger; if need be it has to bring a cookie first."""
+        refusal = self._half_open.refusal(path.remote)
+        established = len(self._sas) - self._half_open.total
+        if refusal is None and established >= self.settings.limits.ike_sas:
+            refusal = "ike-sa-limit"
+        if refusal is not None:
+            self._count(refusal, path, f"{self._half_open.total} half-open IKE SAs")
+            return False
+        if not self._half_open.demands_cookie:
+            return True
+        ni, cookie = message.one(Nonce).data, message.notify(NotifyType.COOKIE)
+        if cookie is not None and self._cookies.recognizes(cookie.data, ni, path.remote, message.spi_i, now):
+            return True
+        baked = self._cookies.bake(ni, path.remote, message.spi_i, now)
+        self._answer_stranger(message.header, (Notify(NotifyType.COOKIE, data=baked),), path, now)
+        return False
+
+    def _respond_first(self, octets: bytes, message: Message, path: Path, now: float) -> None:
+        sa = IkeSa(
+            self,
+            REPERTOIRE,
+            role=Role.RESPONDER,
+            spi_i=message.spi_i,
+            spi_r=self._fresh_spi(),
+            path=path,
+            candidates=self._candidates(path),
+            now=now,
+        )
+        try:
+            answer = init.respond(sa, message)
+        except PeerError as error:
+            self._refuse_stranger(octets, message.header, sa, error, now)
+            return
+        sa.candidates, sa.init_result, sa.nat, sa.init_received = answer.candidates, answer.result, answer.nat, octets
+        with answer.shared as shared:
+            keys = derive_ike_keys(answer.suite, shared, answer.result.ni, answer.result.nr, sa.spi_i, sa.spi_r)
+        response = sa.seal(ExchangeType.IKE_SA_INIT, is_response=True, message_id=0, payloads=answer.payloads)
+        sa.adopt_keys(answer.suite, keys)
+        sa.responses.remember(octets, response)
+        sa.timers.set(Timer.HALF_OPEN, now + self.settings.limits.half_open_seconds)
+        self._sas[sa.spi_r] = sa
+        self._embryos[_digest(octets)] = sa
+        self._half_open.enter(path.remote)
+        sa.transmit(response)
+        self._note(sa)
+
+    def _refuse_stranger(self, octets: bytes, header: Header, sa: IkeSa, error: PeerError, now: float) -> None:
+        """Refuse an IKE_SA_INIT request; the same refusal again when it comes again, and one report."""
+        decided = reaction(error, Phase.CONNECTING, is_protected=False)
+        if decided.action is Action.DROP or decided.notify is None:
+            raise error
+        answer = self._answer_stranger(header, (decided.notify,), sa.path, now)
+        if decided.notify.type == NotifyType.INVALID_KE_PAYLOAD:
+            return  # not a failure: the peer tries again with the right group
+        self._refusals.remember(sa.path, octets, answer)
+        self.report(NegotiationFailed(sa.connection_name, None, Role.RESPONDER, sa.path, error))
+
+    def _candidates(self, path: Path) -> tuple[Connection, ...]:
+        """The connections that a peer on this path may be of (RFC 4301 section 4.4.3)."""
+        entries = [
+            PadEntry(each.remote.identity, each.remote.addresses, each)
+            for each in self._connections.values()
+            if not each.local.addresses or path.local in each.local.addresses
+        ]
+        return tuple(entry.peer for entry in entries_at(entries, path.remote))
+
+    def _answer_stranger(self, header: Header, payloads: tuple[Payload, ...], path: Path, now: float) -> bytes:
+        """Answer in clear, with the SPIs of the request, keeping nothing."""
+        answer = encode_message(
+            Header(
+                spi_i=header.spi_i,
+                spi_r=header.spi_r,
+                exchange=header.exchange,
+                is_initiator=not header.is_initiator,
+                is_response=True,
+                message_id=header.message_id,
+            ),
+            payloads,
+        )
+        self._send_unprotected(answer, path, now)
+        return answer
+
+    def _send_unprotected(self, octets: bytes, path: Path, now: float) -> None:
+        if self._budget.take(now):
+            self.send(Datagram(octets, path))
+        else:
+            self._drops["answer-budget"] += 1
+
+    # -- peers
+
+    def _receive_further(self, octets: bytes, header: Header, path: Path, now: float) -> None:
+        ours, theirs = (header.spi_r, header.spi_i) if header.is_initiator else (header.spi_i, header.spi_r)
+        sa = self._sas.get(ours)
+        if sa is None or (sa.remote_spi not in (theirs, NO_SPI)) or sa.role is _role(header):
+            raise InvalidIkeSpi(f"no IKE SA of ours has the SPIs {header.spi_i.hex()} and {header.spi_r.hex()}")
+        try:
+            sa.receive(octets, header, path, now)
+        finally:
+            self._note(sa)
+
+    def _drop(self, error: PeerError, octets: bytes, path: Path, now: float) -> None:
+        """Count a datagram that leads to nothing; a few kinds are answered (sections 2.5 and 2.21.4)."""
+        self._count(_reason(error), path, error.message)
+        decided = reaction(error, Phase.CONNECTING, is_protected=False)
+        if decided.action is not Action.REPLY or decided.notify is None:
+            return
+        try:
+            header = Header.decode(_reader(octets))
+        except PeerError:
+            return
+        if not header.is_response:
+            self._answer_stranger(header, (decided.notify,), path, now)
+
+    def _count(self, reason: str, path: Path, detail: str) -> None:
+        self._drops[reason] += 1
+        self.report(DatagramDropped(path, reason, detail))
+
+    # -- what IKE SAs need (host.Host)
+
+    def send(self, datagram: Datagram | NatKeepalive) -> None:
+        self._datagrams.append(datagram)
+
+    def perform(self, sa: IkeSa, effect: Effect, task: Task | None) -> None:
+        self._waiting[effect] = (sa, task)
+        self._effects.append(effect)
+
+    def report(self, event: Event) -> None:
+        self._events.append(event)
+
+    def sa_established(self, sa: IkeSa) -> None:
+        self._forget_embryo(sa)
+        self._resolve_duplicate(sa)
+
+    def sa_closed(self, sa: IkeSa) -> None:
+        self._forget_embryo(sa)
+
+    def supersede(self, sa: IkeSa) -> None:
+        for other in self._with_same_peer(sa):
+            other.now = sa.now
+            other.finish("the peer started anew (INITIAL_CONTACT)")
+            self._note(other)
+
+    def has_peer(self, sa: IkeSa) -> bool:
+        name = sa.connection_name
+        return any(other is not sa for other in self._sas_of(name or "") if other.phase in _LIVE)
+
+    def child_installed(self, sa: IkeSa, child: ChildSa) -> None: ...
+
+    def child_removed(self, sa: IkeSa, child: ChildSa) -> None: ...
+
+    # -- the inside
+
+    def _note(self, sa: IkeSa) -> None:
+        """Enter when the SA is next due; a closed one that no longer lingers is forgotten."""
+        at = sa.timers.next()
+        self._agenda.enter(sa, at)
+        if at is None and sa.phase is Phase.CLOSED:
+            self._sas.pop(sa.local_spi, None)
+
+    def _forget_embryo(self, sa: IkeSa) -> None:
+        """The SA is no longer half-open."""
+        if sa.role is Role.RESPONDER and self._embryos.pop(_digest(sa.init_received), None) is sa:
+            self._half_open.leave(sa.origin)
+
+    def _start(self, connection: Connection, path: Path, now: float) -> None:
+        sa = IkeSa(
+            self,
+            REPERTOIRE,
+            role=Role.INITIATOR,
+            spi_i=self._fresh_spi(),
+            spi_r=NO_SPI,
+            path=path,
+            candidates=(connection,),
+            now=now,
+        )
+        self._sas[sa.spi_i] = sa
+        sa.requests.enqueue(connect(sa, connection))
+        self._note(sa)
+
+    def _add_missing_children(self, sa: IkeSa, connection: Connection, now: float) -> None:
+        sa.now = now
+        for policy in connection.children:
+            self._add_child(sa, policy)
+        self._note(sa)
+
+    def _add_child(self, sa: IkeSa, policy: ChildPolicy) -> None:
+        """Make a Child SA, unless it is there or on its way."""
+        there = {record.child.name for record in sa.children.values()}
+        on_its_way = {exchange.child for exchange in sa.requests.waiting}
+        if policy.name in there or policy.name in on_its_way:
+            return
+        if len(sa.children) >= self.settings.limits.children_per_ike_sa:
+            raise NoAdditionalSas(f"the IKE SA has {len(sa.children)} Child SAs already, as many as we allow")
+        sa.requests.enqueue(create_child(sa, policy))
+
+    def _close(self, sa: IkeSa, reason: str, now: float) -> None:
+        sa.now = now
+        sa.request_close(reason)
+        self._note(sa)
+
+    def _undo(self, sa: IkeSa, effect: Effect, result: object) -> None:
+        """An effect was carried out for an exchange that is no more: take it back."""
+        if isinstance(result, CaponierError):
+            return
+        if isinstance(effect, AllocateSpi) and isinstance(result, int):
+            self.perform(sa, ReleaseSpi(effect.protocol, result), None)
+        elif isinstance(effect, InstallChildSa):
+            self.perform(sa, RemoveChildSa(effect.child.protocol, effect.child.spi_in), None)
+
+    def _resolve_duplicate(self, sa: IkeSa) -> None:
+        """Both sides connected at the same time: keep the IKE SA whose initiator's SPI is the lower one.
+
+        RFC 7296 leaves this open; both ends come to the same choice, and the initiator of the other one deletes it.
+        """
+        for other in self._with_same_peer(sa):
+            if other.since is None or other.since < sa.began or other.phase is not Phase.ESTABLISHED:
+                continue
+            surplus = max(sa, other, key=lambda each: each.spi_i)
+            if surplus.role is Role.INITIATOR:
+                surplus.now = sa.now
+                surplus.timers.set(Timer.SURPLUS, sa.now)
+                self._note(surplus)
+
+    def _with_same_peer(self, sa: IkeSa) -> list[IkeSa]:
+        peer = sa.peer
+        if peer is None:
+            return []
+        return [
+            other
+            for other in self._sas_of(sa.connection_name or "")
+            if other is not sa and other.peer is not None and same(other.peer.identity, peer.identity)
+        ]
+
+    def _sas_of(self, connection: str) -> list[IkeSa]:
+        return [
+            sa
+            for sa in self._sas.values()
+            if sa.connection is not None and sa.connection.name == connection and sa.phase is not Phase.CLOSED
+        ]
+
+    def _connection(self, name: str) -> Connection:
+        found = self._connections.get(name)
+        if found is None:
+            raise MisuseError(f"there is no connection named {name}")
+        return found
+
+    def _policy(self, connection: str, child: str) -> ChildPolicy:
+        for policy in self._connection(connection).children:
+            if policy.name == child:
+                return policy
+        raise MisuseError(f"connection {connection} has no child named {child}")
+
+    def _fresh_spi(self) -> bytes:
+        """An SPI that is neither zero nor in use."""
+        for _ in range(16):
+            spi = self.rng(8)
+            if spi != NO_SPI and spi not in self._sas:
+                return spi
+        raise InternalError("the source of randomness repeats itself")
+
+
+def _role(header: Header) -> Role:
+    """The role of a message's sender."""
+    return Role.INITIATOR if header.is_initiator else Role.RESPONDER
+
+
+def _digest(octets: bytes) -> bytes:
+    return hashlib.sha256(octets).digest()
+
+
+def _reader(octets: bytes) -> Reader:
+    return Reader(octets, "IKE header")
+
+
+def _reason(error: PeerError) -> str:
+    """The name of a counter: the error's, in lower case with hyphens."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(error).__name__).lower()

@@ -1,0 +1,1 @@
+"""The messages of IKEv2: header, payloads, and which payload belongs where."""

@@ -1,0 +1,251 @@
+"""Child SAs on an IKE SA: what is offered, what is accepted, and their installation (RFC 7296 sections 1.2, 1.3.1, 2.9 and 2.17)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from caponier.doi.ikev2 import ProtocolId
+from caponier.errors import CaponierError, NoAdditionalSas, NoProposalChosen, TsUnacceptable
+from caponier.mechanisms.algorithms.catalog import prf
+from caponier.mechanisms.algorithms.suites import ChildSuite
+from caponier.mechanisms.authentication.evidence import PeerAuthenticated
+from caponier.mechanisms.keys.schedule import ChildKeys, derive_child_keys
+from caponier.mechanisms.negotiation.proposals import Proposal, format_proposals, select
+from caponier.mechanisms.negotiation.selectors import TrafficSelector, format_selector, narrow
+from caponier.mechanisms.negotiation.suites import child_suite
+from caponier.octets import Secret
+from caponier.protocols.ike.effects import ChildSa, DirectionKeys, InstallChildSa, ReleaseSpi
+from caponier.protocols.ike.events import ChildSaStatus
+from caponier.protocols.ike.path import Path
+from caponier.protocols.ike.policy import ChildPolicy, Connection
+from caponier.protocols.ike.v2.steps import InboundSpi, Perform, Step
+
+if TYPE_CHECKING:
+    from caponier.protocols.ike.v2.ike_sa import IkeSa
+
+
+@dataclass(slots=True)
+class ChildRecord:
+    """An installed Child SA, as its IKE SA keeps it.
+
+    Attributes:
+        child: what was installed; its keys are wiped.
+        suite: the negotiated algorithms.
+        since: instant of installation.
+    """
+
+    child: ChildSa
+    suite: ChildSuite
+    since: float
+
+    def move(self, path: Path) -> None:
+        """The peer is somewhere else now."""
+        self.child = replace(self.child, path=path)
+
+    @property
+    def status(self) -> ChildSaStatus:
+        child = self.child
+        return ChildSaStatus(
+            name=child.name,
+            protocol=child.protocol.name.lower(),
+            mode=child.mode.value,
+            spi_in=child.spi_in,
+            spi_out=child.spi_out,
+            suite=self.suite.text,
+            local=tuple(map(format_selector, child.local)),
+            remote=tuple(map(format_selector, child.remote)),
+            encapsulated=child.path.encapsulated,
+            since=self.since,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What both sides agreed on for one Child SA.
+
+    Attributes:
+        policy: ours, that it belongs to.
+        proposal: one transform of each type; its SPI is the peer's.
+        local: traffic selectors on our side.
+        remote: traffic selectors on the peer's side.
+    """
+
+    policy: ChildPolicy
+    proposal: Proposal
+    local: tuple[TrafficSelector, ...]
+    remote: tuple[TrafficSelector, ...]
+
+
+def offer(policy_proposals: Sequence[Proposal], spi: InboundSpi) -> tuple[Proposal, ...]:
+    """Our proposals, numbered, with our SPI in them (RFC 7296 section 3.3.1)."""
+    return tuple(
+        replace(proposal, number=number, spi=spi.octets) for number, proposal in enumerate(policy_proposals, start=1)
+    )
+
+
+def choose(
+    connection: Connection,
+    offered: Sequence[Proposal],
+    local: Sequence[TrafficSelector],
+    remote: Sequence[TrafficSelector],
+    proposals_of: dict[str, tuple[Proposal, ...]],
+) -> Agreement:
+    """Choose as responder which of our policies a request is for, and narrow it (RFC 7296 section 2.9).
+
+    Args:
+        connection: ours.
+        offered: the peer's proposals.
+        local: the peer's selectors for our side: TSr.
+        remote: the peer's selectors for its side: TSi.
+        proposals_of: what we accept for each policy, by its name.
+
+    Raises:
+        TsUnacceptable: no policy has anything in common with the selectors.
+        NoProposalChosen: those that have do not accept the proposals.
+    """
+    refusal: NoProposalChosen | None = None
+    for policy in connection.children:
+        try:
+            ours, theirs = narrow(local, policy.local), narrow(remote, policy.remote)
+        except TsUnacceptable:
+            continue
+        try:
+            proposal = select(offered, proposals_of[policy.name])
+        except NoProposalChosen as error:
+            error.setting = f"child.{policy.name}.proposals"
+            refusal = refusal or error
+            continue
+        return Agreement(policy, proposal, ours, theirs)
+    raise refusal or _unacceptable(connection, local, remote)
+
+
+def _unacceptable(
+    connection: Connection, local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]
+) -> TsUnacceptable:
+    accepted = "; or ".join(_pair(policy.local, policy.remote) for policy in connection.children)
+    nearest = next((policy for policy in connection.children if _has_common(local, policy.local)), None)
+    setting = None
+    if nearest is not None:
+        setting = f"child.{nearest.name}.remote"
+    elif connection.children:
+        setting = f"child.{connection.children[0].name}.local"
+    offered = _pair(local, remote)
+    return TsUnacceptable(
+        f"no traffic selectors in common: the peer asks for {offered}, we accept {accepted}",
+        offered=offered,
+        accepted=accepted,
+        hint="the local networks of one side must lie in the remote networks of the other",
+        setting=setting,
+    )
+
+
+def _has_common(one: Sequence[TrafficSelector], other: Sequence[TrafficSelector]) -> bool:
+    try:
+        return bool(narrow(one, other))
+    except TsUnacceptable:
+        return False
+
+
+def _pair(local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]) -> str:
+    return f"{selectors_text(local)} here, {selectors_text(remote)} there"
+
+
+def selectors_text(selectors: Sequence[TrafficSelector]) -> str:
+    """Selectors for people; of very many only the first."""
+    shown = [format_selector(each) for each in selectors[:8]] + ["…"] * (len(selectors) > 8)
+    return ", ".join(shown) or "nothing"
+
+
+def policy_offer(policy: ChildPolicy, proposals: Sequence[Proposal]) -> str:
+    """What we offered for a policy, for people."""
+    return f"{format_proposals(proposals)} for {_pair(policy.local, policy.remote)}"
+
+
+def require_room(sa: IkeSa) -> None:
+    """Require that one more Child SA fits.
+
+    Raises:
+        NoAdditionalSas: there are too many already.
+    """
+    limit = sa.host.settings.limits.children_per_ike_sa
+    if len(sa.children) >= limit:
+        raise NoAdditionalSas(f"the IKE SA has {limit} Child SAs already, as many as we allow")
+
+
+def install(
+    sa: IkeSa,
+    peer: PeerAuthenticated,
+    agreement: Agreement,
+    spi: InboundSpi,
+    ni: bytes,
+    nr: bytes,
+    *,
+    is_requester: bool,
+    shared: Secret | None = None,
+) -> Step[ChildRecord]:
+    """Derive the keys of a Child SA and put it into the data plane.
+
+    Args:
+        sa: the IKE SA.
+        peer: the evidence that the other side is who it says.
+        agreement: what was negotiated.
+        spi: ours.
+        ni: nonce of the exchange's initiator.
+        nr: nonce of its responder.
+        is_requester: whether the exchange is ours.
+        shared: g^ir of the exchange, None without a key exchange of its own.
+
+    Raises:
+        EngineError: the data plane did not take it.
+    """
+    suite = child_suite(agreement.proposal)
+    protection = sa.protector
+    keys = derive_child_keys(prf(protection.suite.prf), protection.keys.sk_d, ni, nr, suite, shared)
+    child = _child(sa, peer, agreement, suite, spi, keys, is_requester=is_requester)
+    spi.take()
+    try:
+        yield Perform(InstallChildSa(child))
+    except CaponierError:
+        sa.give_back(ReleaseSpi(spi.protocol, spi.value))
+        raise
+    finally:
+        keys.wipe()
+    record = ChildRecord(child, suite, sa.now)
+    sa.add_child(record)
+    return record
+
+
+def _child(
+    sa: IkeSa,
+    peer: PeerAuthenticated,
+    agreement: Agreement,
+    suite: ChildSuite,
+    spi: InboundSpi,
+    keys: ChildKeys,
+    *,
+    is_requester: bool,
+) -> ChildSa:
+    initiators = DirectionKeys(keys.initiator_encryption, keys.initiator_integrity)
+    responders = DirectionKeys(keys.responder_encryption, keys.responder_integrity)
+    keys_out, keys_in = (initiators, responders) if is_requester else (responders, initiators)
+    policy = agreement.policy
+    return ChildSa(
+        connection=sa.require_connection(peer).name,
+        name=policy.name,
+        protocol=ProtocolId.ESP,
+        mode=policy.mode,
+        spi_in=spi.value,
+        spi_out=int.from_bytes(agreement.proposal.spi),
+        encryption=suite.encryption,
+        key_length=suite.key_length,
+        integrity=suite.integrity,
+        extended_sequence_numbers=suite.esn,
+        replay_window=policy.replay_window,
+        keys_in=keys_in,
+        keys_out=keys_out,
+        local=agreement.local,
+        remote=agreement.remote,
+        path=replace(sa.path, encapsulated=sa.nat.encapsulates),
+    )

@@ -1,0 +1,372 @@
+"""IKE_AUTH: each side says who it is and proves it, and the first Child SA is made (RFC 7296 sections 1.2, 2.15 and 2.21.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from caponier.doi.ikev2 import AuthMethod, CertEncoding, ExchangeType, NotifyType, ProtocolId
+from caponier.errors import AuthenticationFailed, CaponierError, PeerError, WireError
+from caponier.mechanisms.algorithms.catalog import prf
+from caponier.mechanisms.authentication.certificates import CertificateCredential, CertificateTrust, verify_chain
+from caponier.mechanisms.authentication.evidence import PeerAuthenticated
+from caponier.mechanisms.authentication.identity import Identity, same
+from caponier.mechanisms.authentication.psk import PresharedKey, compute_psk_auth, verify_psk_auth
+from caponier.mechanisms.authentication.signatures import (
+    choose_scheme,
+    decode_signature,
+    encode_legacy_signature,
+    encode_signature,
+    legacy_method_of,
+    verify_legacy_signature,
+    verify_signature,
+)
+from caponier.mechanisms.authentication.signed_octets import signed_octets
+from caponier.mechanisms.negotiation.pad import PadEntry, authorized_entry
+from caponier.mechanisms.negotiation.proposals import Proposal, accept, without_key_exchange
+from caponier.mechanisms.negotiation.selectors import TrafficSelector, is_subset
+from caponier.protocols.ike.events import Role
+from caponier.protocols.ike.messages.message import Message
+from caponier.protocols.ike.messages.payloads import (
+    Authentication,
+    Certificate,
+    IdentificationInitiator,
+    IdentificationResponder,
+    Notify,
+    Payload,
+    SecurityAssociation,
+    TrafficSelectorsInitiator,
+    TrafficSelectorsResponder,
+)
+from caponier.protocols.ike.policy import ChildPolicy, Connection
+from caponier.protocols.ike.v2.child_sa import Agreement, choose, install, offer, policy_offer
+from caponier.protocols.ike.v2.exchanges.informational import InformationalRequest
+from caponier.protocols.ike.v2.exchanges.init import InitResult, certificate_requests
+from caponier.protocols.ike.v2.explain import rejected
+from caponier.protocols.ike.v2.host import Answer
+from caponier.protocols.ike.v2.lifecycle import Phase
+from caponier.protocols.ike.v2.reaction import notify_of
+from caponier.protocols.ike.v2.steps import InboundSpi, Step, allocate_spi, request, sign
+
+if TYPE_CHECKING:
+    from caponier.protocols.ike.v2.ike_sa import IkeSa
+
+
+# -- proofs, for both roles
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An AUTH payload of ours, with the certificates that belong to it.
+
+    Attributes:
+        certificates: our own first.
+        authentication: the AUTH payload.
+        method: for people: ``psk`` or the signature scheme.
+    """
+
+    certificates: tuple[Certificate, ...]
+    authentication: Authentication
+    method: str
+
+
+def _prove(sa: IkeSa, connection: Connection, init: InitResult, id_body: bytes) -> Step[Proof]:
+    """Prove that we are who we say (section 2.15).
+
+    Raises:
+        AuthenticationFailed: the peer cannot verify anything that our key makes.
+    """
+    octets = _octets(sa, init, id_body, ours=True)
+    credential = connection.local.credential
+    if isinstance(credential, PresharedKey):
+        data = compute_psk_auth(prf(sa.protector.suite.prf), credential, octets)
+        return Proof((), Authentication(AuthMethod.SHARED_KEY_MIC, data), "psk")
+    certificates = tuple(Certificate(CertEncoding.X509_SIGNATURE, each) for each in credential.encoded)
+    authentication, method = yield from _signature(credential, init, octets)
+    return Proof(certificates, authentication, method)
+
+
+def _signature(credential: CertificateCredential, init: InitResult, octets: bytes) -> Step[tuple[Authentication, str]]:
+    """By RFC 7427 where the peer announced it, else by RFC 4754 where our key can."""
+    legacy = legacy_method_of(credential.key)
+    if init.peer_hashes or legacy is None:
+        scheme = choose_scheme(credential.key, init.peer_hashes)
+        signature = yield from sign(credential.key, scheme, octets)
+        return Authentication(AuthMethod.DIGITAL_SIGNATURE, encode_signature(scheme, signature)), scheme.text
+    method, row = legacy
+    signature = yield from sign(credential.key, row.scheme, octets)
+    return Authentication(method, encode_legacy_signature(row, signature)), row.scheme.text
+
+
+def _octets(sa: IkeSa, init: InitResult, id_body: bytes, *, ours: bool) -> bytes:
+    """What an AUTH payload covers: the signer's first message, the other's nonce, the signer's identity."""
+    is_initiators = (sa.role is Role.INITIATOR) == ours
+    keys, function = sa.protector.keys, prf(sa.protector.suite.prf)
+    message = sa.init_sent if ours else sa.init_received
+    nonce, sk_p = (init.nr, keys.sk_pi) if is_initiators else (init.ni, keys.sk_pr)
+    return signed_octets(message, nonce, function, sk_p, id_body)
+
+
+def _verify(
+    sa: IkeSa, connection: Connection, init: InitResult, message: Message, identity: Identity, id_body: bytes
+) -> PeerAuthenticated:
+    """Verify the peer's AUTH payload by what its connection demands (section 2.15).
+
+    Raises:
+        AuthenticationFailed: it proves nothing.
+    """
+    authentication = message.one(Authentication)
+    octets = _octets(sa, init, id_body, ours=False)
+    match connection.remote.requirement:
+        case PresharedKey() as key:
+            _require_method(authentication, AuthMethod.SHARED_KEY_MIC, "a preshared key")
+            return verify_psk_auth(prf(sa.protector.suite.prf), key, octets, authentication.data, identity)
+        case CertificateTrust() as trust:
+            return _verify_certificate(sa, trust, message, authentication, identity, octets)
+
+
+def _require_method(authentication: Authentication, method: AuthMethod, wanted: str) -> None:
+    if authentication.method != method:
+        raise AuthenticationFailed(
+            f"the peer authenticates by {authentication.method.name}, we want {wanted}",
+            section="RFC 7296 section 2.15",
+            hint="let both sides use the same kind of authentication",
+            setting="remote.auth",
+        )
+
+
+def _verify_certificate(
+    sa: IkeSa,
+    trust: CertificateTrust,
+    message: Message,
+    authentication: Authentication,
+    identity: Identity,
+    octets: bytes,
+) -> PeerAuthenticated:
+    if authentication.method == AuthMethod.SHARED_KEY_MIC:
+        _require_method(authentication, AuthMethod.DIGITAL_SIGNATURE, "a certificate")
+    chain = [each.data for each in message.all(Certificate) if each.encoding == CertEncoding.X509_SIGNATURE]
+    if not chain:
+        raise AuthenticationFailed(
+            f"{identity.text} sent no X.509 certificate; we accept what {trust.text} issued",
+            section="RFC 7296 section 3.6",
+            hint="let the peer send its certificate (strongSwan: send_cert = always)",
+            setting="remote.ca",
+        )
+    verified = verify_chain(chain[0], chain[1:], trust, identity, sa.host.calendar(sa.now))
+    if authentication.method == AuthMethod.DIGITAL_SIGNATURE:
+        scheme, signature = decode_signature(authentication.data)
+        verify_signature(verified.public_key, scheme, signature, octets)
+    else:
+        scheme = verify_legacy_signature(verified.public_key, authentication.method, authentication.data, octets)
+    return PeerAuthenticated(identity, scheme.text)
+
+
+# -- initiator
+
+
+@dataclass(frozen=True, slots=True)
+class IkeAuthRequest:
+    """``SK {IDi, [CERT,] [CERTREQ,] [IDr,] AUTH, SAi2, TSi, TSr}`` (section 1.2)."""
+
+    connection: Connection
+    policy: ChildPolicy
+    identification: IdentificationInitiator
+    proof: Proof
+    offered: tuple[Proposal, ...]
+    is_only: bool  #: whether the peer may forget other IKE SAs with us (INITIAL_CONTACT, section 2.4)
+
+    @property
+    def exchange(self) -> ExchangeType:
+        return ExchangeType.IKE_AUTH
+
+    def payloads(self) -> Sequence[Payload]:
+        wanted = self.connection.remote.identity.exact
+        return (
+            self.identification,
+            *self.proof.certificates,
+            *((Notify(NotifyType.INITIAL_CONTACT),) if self.is_only else ()),
+            *certificate_requests((self.connection,)),
+            *(() if wanted is None else (IdentificationResponder(wanted),)),
+            self.proof.authentication,
+            SecurityAssociation(self.offered),
+            TrafficSelectorsInitiator(self.policy.local),
+            TrafficSelectorsResponder(self.policy.remote),
+        )
+
+    def read(self, reply: Message) -> Message:
+        """The reply, if it is more than a refusal."""
+        if not reply.all(IdentificationResponder):
+            notify = next(iter(reply.error_notifies), Notify(NotifyType.AUTHENTICATION_FAILED))
+            raise rejected(notify, self.exchange, self.connection)
+        return reply
+
+
+def initiate(sa: IkeSa, connection: Connection, init: InitResult) -> Step[None]:
+    """Prove ourselves, verify the peer, make the first Child SA.
+
+    A Child SA that fails leaves the IKE SA (section 1.2); it is reported.
+
+    Raises:
+        PeerRejected: the peer does not let us in.
+        AuthenticationFailed: the peer did not prove who it is.
+    """
+    policy = connection.children[0]
+    me = IdentificationInitiator(connection.local.identity)
+    proof = yield from _prove(sa, connection, init, me.body)
+    with (yield from allocate_spi(ProtocolId.ESP, sa.give_back)) as spi:
+        offered = offer([without_key_exchange(each) for each in policy.proposals], spi)
+        is_only = not sa.host.has_peer(sa)
+        reply = yield from request(IkeAuthRequest(connection, policy, me, proof, offered, is_only))
+        try:
+            peer = _authenticate_responder(sa, connection, init, reply)
+        except PeerError as error:
+            yield from _take_leave(sa, error)
+            raise
+        sa.establish(peer, proof.method)
+        yield from _first_child(sa, peer, policy, offered, spi, init, reply)
+
+
+def _authenticate_responder(sa: IkeSa, connection: Connection, init: InitResult, reply: Message) -> PeerAuthenticated:
+    identification = reply.one(IdentificationResponder)
+    identity = identification.identity
+    entry: PadEntry[Identity, Connection] = PadEntry(connection.remote.identity, (), connection)
+    authorized_entry((entry,), identity)
+    return _verify(sa, connection, init, reply, identity, identification.body)
+
+
+def _take_leave(sa: IkeSa, error: PeerError) -> Step[None]:
+    """The peer believes that the IKE SA stands: tell it that it does not (section 2.21.2)."""
+    sa.phase = Phase.CLOSING
+    notify = notify_of(error) or Notify(NotifyType.AUTHENTICATION_FAILED)
+    with suppress(CaponierError):
+        yield from request(InformationalRequest((notify,)))
+
+
+def _first_child(
+    sa: IkeSa,
+    peer: PeerAuthenticated,
+    policy: ChildPolicy,
+    offered: tuple[Proposal, ...],
+    spi: InboundSpi,
+    init: InitResult,
+    reply: Message,
+) -> Step[None]:
+    try:
+        agreement = accept_reply(reply, sa.require_connection(peer), policy, offered)
+        yield from install(sa, peer, agreement, spi, init.ni, init.nr, is_requester=True)
+    except CaponierError as error:
+        sa.report_failure(error, child=policy.name)
+
+
+def accept_reply(
+    reply: Message, connection: Connection, policy: ChildPolicy, offered: tuple[Proposal, ...]
+) -> Agreement:
+    """Check what the peer chose for a Child SA against what we offered.
+
+    Raises:
+        PeerRejected: it refuses.
+        PeerError: it chose what we did not offer.
+    """
+    sa_payload = reply.optional(SecurityAssociation)
+    if sa_payload is None:
+        notify = next(iter(reply.error_notifies), Notify(NotifyType.NO_PROPOSAL_CHOSEN))
+        raise rejected(notify, reply.exchange, connection, child=policy, offered=policy_offer(policy, offered))
+    proposal = accept(sa_payload.proposals, offered)
+    if reply.exchange == ExchangeType.IKE_AUTH:
+        proposal = without_key_exchange(proposal)
+    local = reply.one(TrafficSelectorsInitiator).ranges
+    remote = reply.one(TrafficSelectorsResponder).ranges
+    _require_subset(local, policy.local)
+    _require_subset(remote, policy.remote)
+    return Agreement(policy, proposal, local, remote)
+
+
+def _require_subset(answered: Sequence[TrafficSelector], ours: Sequence[TrafficSelector]) -> None:
+    if not answered or not is_subset(answered, ours):
+        raise WireError(
+            "the peer answers with traffic selectors that we did not ask for",
+            field="traffic selectors",
+            section="RFC 7296 section 2.9",
+        )
+
+
+# -- responder
+
+
+def respond(sa: IkeSa, message: Message) -> Step[Answer]:
+    """Verify the peer, prove ourselves, make the first Child SA.
+
+    Raises:
+        AuthenticationFailed: the peer is not let in.
+    """
+    init = sa.require_init()
+    identification = message.optional(IdentificationInitiator)
+    if identification is None or message.optional(Authentication) is None:
+        raise AuthenticationFailed(
+            "the peer asks for EAP, which this connection does not offer",
+            section="RFC 7296 section 2.16",
+            hint="let the peer authenticate by a preshared key or a certificate",
+            setting="remote.auth",
+        )
+    connection = _connection_for(sa, message, identification.identity)
+    sa.connection = connection
+    peer = _verify(sa, connection, init, message, identification.identity, identification.body)
+    me = IdentificationResponder(connection.local.identity)
+    proof = yield from _prove(sa, connection, init, me.body)
+    if message.notify(NotifyType.INITIAL_CONTACT) is not None:
+        sa.peer = peer
+        sa.host.supersede(sa)
+    sa.establish(peer, proof.method)
+    child = yield from _answer_child(sa, peer, connection, init, message)
+    return Answer((me, *proof.certificates, proof.authentication, *child))
+
+
+def _connection_for(sa: IkeSa, message: Message, identity: Identity) -> Connection:
+    """The connection that fits who the peer says it is, and whom it wants to speak to (RFC 4301 section 4.4.3)."""
+    wanted = message.optional(IdentificationResponder)
+    candidates = sa.candidates
+    if wanted is not None:
+        candidates = tuple(each for each in candidates if same(each.local.identity, wanted.identity))
+        if not candidates:
+            ours = ", ".join(dict.fromkeys(each.local.identity.text for each in sa.candidates))
+            raise AuthenticationFailed(
+                f"the peer wants to speak to {wanted.identity.text}, we are {ours}",
+                section="RFC 7296 section 3.5",
+                hint="compare the peer's remote identity with local.id here",
+                setting="local.id",
+            )
+    entries: list[PadEntry[Identity, Connection]] = [
+        PadEntry(each.remote.identity, each.remote.addresses, each) for each in candidates
+    ]
+    return authorized_entry(entries, identity).peer
+
+
+def _answer_child(
+    sa: IkeSa, peer: PeerAuthenticated, connection: Connection, init: InitResult, message: Message
+) -> Step[tuple[Payload, ...]]:
+    """The payloads for the first Child SA: its answer, or a notification of why not (section 1.2)."""
+    offered = message.optional(SecurityAssociation)
+    if offered is None:
+        return ()
+    local, remote = message.one(TrafficSelectorsResponder).ranges, message.one(TrafficSelectorsInitiator).ranges
+    try:
+        accepted = {policy.name: tuple(map(without_key_exchange, policy.proposals)) for policy in connection.children}
+        agreement = choose(connection, tuple(map(without_key_exchange, offered.proposals)), local, remote, accepted)
+        with (yield from allocate_spi(ProtocolId.ESP, sa.give_back)) as spi:
+            yield from install(sa, peer, agreement, spi, init.ni, init.nr, is_requester=False)
+            return answer_payloads(agreement, spi)
+    except CaponierError as error:
+        sa.report_failure(error)
+        return (notify_of(error) or Notify(NotifyType.NO_PROPOSAL_CHOSEN),)
+
+
+def answer_payloads(agreement: Agreement, spi: InboundSpi) -> tuple[Payload, ...]:
+    """``SAr2, TSi, TSr``: the peer's proposal with our SPI, and what is left of its selectors."""
+    return (
+        SecurityAssociation((replace(agreement.proposal, spi=spi.octets),)),
+        TrafficSelectorsInitiator(agreement.remote),
+        TrafficSelectorsResponder(agreement.local),
+    )

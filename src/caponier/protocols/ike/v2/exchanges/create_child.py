@@ -1,0 +1,204 @@
+"""CREATE_CHILD_SA: further Child SAs on an established IKE SA (RFC 7296 section 1.3.1).
+
+Rekeying (sections 1.3.2 and 1.3.3) uses the same exchange and has its own file when it comes; until then a peer that
+asks for it hears NO_ADDITIONAL_SAS and keeps what it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from caponier.doi.ikev2 import ExchangeType, KeyExchangeId, NotifyType, ProtocolId
+from caponier.errors import (
+    InvalidKe,
+    NoAdditionalSas,
+    PeerRejected,
+    UnexpectedMessage,
+    WireError,
+)
+from caponier.mechanisms.algorithms.catalog import key_exchange
+from caponier.mechanisms.algorithms.key_exchange import KeyPair
+from caponier.mechanisms.authentication.evidence import PeerAuthenticated
+from caponier.mechanisms.negotiation.proposals import Proposal
+from caponier.mechanisms.negotiation.suites import child_suite
+from caponier.octets import Secret
+from caponier.protocols.ike.messages.message import Message
+from caponier.protocols.ike.messages.payloads import (
+    KeyExchange,
+    Nonce,
+    Payload,
+    SecurityAssociation,
+    TrafficSelectorsInitiator,
+    TrafficSelectorsResponder,
+)
+from caponier.protocols.ike.messages.rules import rekeys_ike
+from caponier.protocols.ike.policy import ChildPolicy, Connection
+from caponier.protocols.ike.v2.child_sa import Agreement, choose, install, offer, require_room
+from caponier.protocols.ike.v2.exchanges.auth import accept_reply, answer_payloads
+from caponier.protocols.ike.v2.exchanges.init import NONCE_LENGTH, groups_of, require_nonce
+from caponier.protocols.ike.v2.host import Answer
+from caponier.protocols.ike.v2.lanes import Exchange
+from caponier.protocols.ike.v2.steps import InboundSpi, Step, allocate_spi, request
+
+if TYPE_CHECKING:
+    from caponier.protocols.ike.v2.ike_sa import IkeSa
+
+MAX_ATTEMPTS = 4  #: requests with different groups until we give up
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRequired:
+    """The peer wants the KE payload of another group."""
+
+    group: KeyExchangeId
+
+
+@dataclass(frozen=True, slots=True)
+class CreateChildRequest:
+    """``SK {SA, Ni, [KEi,] TSi, TSr}``."""
+
+    connection: Connection
+    policy: ChildPolicy
+    offered: tuple[Proposal, ...]
+    ni: bytes
+    group: KeyExchangeId | None
+    pair: KeyPair | None
+
+    @property
+    def exchange(self) -> ExchangeType:
+        return ExchangeType.CREATE_CHILD_SA
+
+    def payloads(self) -> Sequence[Payload]:
+        key = () if self.group is None or self.pair is None else (KeyExchange(self.group, self.pair.public),)
+        return (
+            SecurityAssociation(self.offered),
+            Nonce(self.ni),
+            *key,
+            TrafficSelectorsInitiator(self.policy.local),
+            TrafficSelectorsResponder(self.policy.remote),
+        )
+
+    def read(self, reply: Message) -> GroupRequired | tuple[Agreement, Message]:
+        """Parse the reply: the agreement and the rest of it, or the group that the peer wants."""
+        wanted = reply.notify(NotifyType.INVALID_KE_PAYLOAD)
+        if wanted is not None:
+            group = KeyExchangeId(int.from_bytes(wanted.data[:2]))
+            if group != self.group and group in groups_of(self.offered):
+                return GroupRequired(group)
+        return accept_reply(reply, self.connection, self.policy, self.offered), reply
+
+
+def create_child(sa: IkeSa, policy: ChildPolicy) -> Exchange:
+    """A further Child SA for one of our policies."""
+    return Exchange(
+        ExchangeType.CREATE_CHILD_SA,
+        lambda: _initiate(sa, policy),
+        lambda error: sa.exchange_failed(error, child=policy.name),
+        child=policy.name,
+    )
+
+
+def _initiate(sa: IkeSa, policy: ChildPolicy) -> Step[None]:
+    peer = _proven(sa)
+    rng = sa.host.rng
+    with (yield from allocate_spi(ProtocolId.ESP, sa.give_back)) as spi:
+        offered = offer(policy.proposals, spi)
+        group: KeyExchangeId | None = next((each for each in groups_of(offered) if each != KeyExchangeId.NONE), None)
+        for _ in range(MAX_ATTEMPTS):
+            ni = rng(NONCE_LENGTH)
+            pair = None if group is None else key_exchange(group).generate(rng)
+            wanted = CreateChildRequest(sa.require_connection(peer), policy, offered, ni, group, pair)
+            reply = yield from request(wanted)
+            if isinstance(reply, GroupRequired):
+                group = reply.group
+                continue
+            yield from _conclude(sa, peer, wanted, spi, *reply)
+            return
+    raise PeerRejected(
+        "CREATE_CHILD_SA: the peer asks for ever new groups",
+        notify=int(NotifyType.INVALID_KE_PAYLOAD),
+        setting=f"child.{policy.name}.proposals",
+    )
+
+
+def _conclude(
+    sa: IkeSa,
+    peer: PeerAuthenticated,
+    wanted: CreateChildRequest,
+    spi: InboundSpi,
+    agreement: Agreement,
+    reply: Message,
+) -> Step[None]:
+    nr = reply.one(Nonce).data
+    require_nonce(nr, sa.protector.suite)
+    with _shared(agreement, wanted.pair, wanted.group, reply) or nullcontext() as shared:
+        yield from install(sa, peer, agreement, spi, wanted.ni, nr, is_requester=True, shared=shared)
+
+
+def _shared(agreement: Agreement, pair: KeyPair | None, group: KeyExchangeId | None, message: Message) -> Secret | None:
+    """g^ir where a key exchange was agreed on (section 1.3.1)."""
+    chosen = child_suite(agreement.proposal).key_exchange
+    if chosen is None:
+        return None
+    public = message.optional(KeyExchange)
+    if pair is None or chosen != group or public is None or public.group != chosen:
+        raise WireError(
+            f"the peer chose {chosen.name}, and its KE payload is not of it",
+            field="key exchange method",
+            section="RFC 7296 section 1.3.1",
+        )
+    return pair.derive_shared(public.public)
+
+
+def respond(sa: IkeSa, message: Message) -> Step[Answer]:
+    """Make a Child SA that the peer asks for.
+
+    Raises:
+        NoAdditionalSas: it asks for rekeying, or for too many.
+        NegotiationFailed: nothing in common.
+    """
+    peer = _proven(sa)
+    connection = sa.require_connection(peer)
+    if rekeys_ike(message) or message.notify(NotifyType.REKEY_SA) is not None:
+        raise NoAdditionalSas(
+            "the peer asks to rekey, which we do not do yet", hint="let the peer make a new connection"
+        )
+    require_room(sa)
+    offered = message.one(SecurityAssociation).proposals
+    local, remote = message.one(TrafficSelectorsResponder).ranges, message.one(TrafficSelectorsInitiator).ranges
+    ni = message.one(Nonce).data
+    require_nonce(ni, sa.protector.suite)
+    agreement = choose(connection, offered, local, remote, {each.name: each.proposals for each in connection.children})
+    payloads, shared = _answer_key_exchange(sa, agreement, message)
+    nr = sa.host.rng(NONCE_LENGTH)
+    with shared or nullcontext() as secret, (yield from allocate_spi(ProtocolId.ESP, sa.give_back)) as spi:
+        yield from install(sa, peer, agreement, spi, ni, nr, is_requester=False, shared=secret)
+        sa_payload, *selectors = answer_payloads(agreement, spi)
+        return Answer((sa_payload, Nonce(nr), *payloads, *selectors))
+
+
+def _answer_key_exchange(
+    sa: IkeSa, agreement: Agreement, message: Message
+) -> tuple[tuple[KeyExchange, ...], Secret | None]:
+    """Our KE payload and g^ir, where the chosen proposal has a group.
+
+    Raises:
+        InvalidKe: the peer's KE payload is missing or of another group (section 1.3).
+    """
+    group = child_suite(agreement.proposal).key_exchange
+    if group is None:
+        return (), None
+    public = message.optional(KeyExchange)
+    if public is None or public.group != group:
+        raise InvalidKe(f"the KE payload is not of {group.name}, which we choose", wanted=int(group))
+    pair = key_exchange(group).generate(sa.host.rng)
+    return (KeyExchange(group, pair.public),), pair.derive_shared(public.public)
+
+
+def _proven(sa: IkeSa) -> PeerAuthenticated:
+    if sa.peer is None:
+        raise UnexpectedMessage("the peer has not proved who it is")
+    return sa.peer

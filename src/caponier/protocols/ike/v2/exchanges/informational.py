@@ -1,0 +1,74 @@
+"""INFORMATIONAL: Deletes, errors, signs of life (RFC 7296 sections 1.4, 2.4 and 2.21)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from caponier.doi.ikev2 import ExchangeType, NotifyType, ProtocolId
+from caponier.protocols.ike.messages.message import Message
+from caponier.protocols.ike.messages.payloads import Delete, Notify, Payload
+from caponier.protocols.ike.v2.child_sa import ChildRecord
+from caponier.protocols.ike.v2.explain import rejected
+from caponier.protocols.ike.v2.host import Answer
+from caponier.protocols.ike.v2.steps import Step
+
+if TYPE_CHECKING:
+    from caponier.protocols.ike.v2.ike_sa import IkeSa
+
+#: Errors that end the IKE SA wherever they come (sections 2.21.2 and 2.21.3).
+_FATAL = (NotifyType.AUTHENTICATION_FAILED, NotifyType.INVALID_SYNTAX, NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD)
+
+
+@dataclass(frozen=True, slots=True)
+class InformationalRequest:
+    """``SK {[N,] [D,] [CP,] ...}``; any authentic reply is a good one."""
+
+    content: tuple[Payload, ...] = ()
+
+    @property
+    def exchange(self) -> ExchangeType:
+        return ExchangeType.INFORMATIONAL
+
+    def payloads(self) -> Sequence[Payload]:
+        return self.content
+
+    def read(self, reply: Message) -> Message:
+        return reply
+
+
+def respond(sa: IkeSa, message: Message) -> Step[Answer]:
+    """Answer what the peer tells: always, be it with an empty message (section 1.4)."""
+    yield from ()  # a responder is a generator, also where it needs nothing from the outside
+    fatal = next((notify for notify in message.error_notifies if notify.type in _FATAL), None)
+    if fatal is not None:
+        return _close_for(sa, fatal)
+    deletes = message.all(Delete)
+    if any(delete.protocol == ProtocolId.IKE for delete in deletes):
+        return Answer((), lambda: sa.finish("the peer deleted the IKE SA"))
+    removed = [record for delete in deletes for record in _remove(sa, delete)]
+    spis = tuple(record.child.spi_in.to_bytes(4) for record in removed)
+    return Answer((Delete(ProtocolId.ESP, spis),) if spis else ())
+
+
+def _close_for(sa: IkeSa, notify: Notify) -> Answer:
+    """The peer found something wrong with our last answer: it keeps no IKE SA (section 2.21.2)."""
+    connection = sa.connection
+    if connection is None:
+        return Answer((), lambda: sa.finish("the peer refused the IKE SA"))
+    error = rejected(notify, ExchangeType.IKE_AUTH, connection)
+    return Answer((), lambda: sa.finish(error.message, error))
+
+
+def _remove(sa: IkeSa, delete: Delete) -> list[ChildRecord]:
+    """Take out the Child SAs that a Delete names by the peer's inbound SPIs, which are our outbound ones (section 1.4.1)."""
+    named = {int.from_bytes(spi) for spi in delete.spis}
+    found = [
+        record
+        for record in sa.children.values()
+        if record.child.protocol == delete.protocol and record.child.spi_out in named
+    ]
+    for record in found:
+        sa.remove_child(record, "the peer deleted the Child SA")
+    return found

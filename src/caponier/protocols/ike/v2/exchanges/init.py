@@ -1,0 +1,349 @@
+"""IKE_SA_INIT: agree on algorithms and keys with a stranger (RFC 7296 sections 1.2, 2.6, 2.7, 2.10, 2.14 and 2.23)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, assert_never
+
+from caponier.doi.ikev2 import CertEncoding, ExchangeType, HashAlgorithm, KeyExchangeId, NotifyType, TransformType
+from caponier.errors import (
+    ConfigError,
+    InvalidKe,
+    NoProposalChosen,
+    PeerRejected,
+    WireError,
+)
+from caponier.mechanisms.algorithms.catalog import key_exchange, prf
+from caponier.mechanisms.algorithms.key_exchange import KeyPair
+from caponier.mechanisms.algorithms.suites import IkeSuite
+from caponier.mechanisms.authentication.certificates import CertificateTrust, authority_hashes
+from caponier.mechanisms.authentication.signatures import SUPPORTED_HASHES
+from caponier.mechanisms.keys.schedule import derive_ike_keys
+from caponier.mechanisms.negotiation.proposals import Proposal, accept, format_proposals, select
+from caponier.mechanisms.negotiation.suites import ike_suite
+from caponier.octets import Secret
+from caponier.protocols.ike.messages.message import Message
+from caponier.protocols.ike.messages.payloads import (
+    CertificateRequest,
+    KeyExchange,
+    Nonce,
+    Notify,
+    Payload,
+    SecurityAssociation,
+)
+from caponier.protocols.ike.policy import Connection, Encapsulation
+from caponier.protocols.ike.v2.explain import rejected
+from caponier.protocols.ike.v2.nat import Nat, detection_notifies, floated
+from caponier.protocols.ike.v2.steps import Step, request
+
+if TYPE_CHECKING:
+    from caponier.protocols.ike.v2.ike_sa import IkeSa
+
+NONCE_LENGTH = 32  #: octets; at least half the key length of every PRF we have (section 2.10)
+MAX_ATTEMPTS = 8  #: requests until we give up: a cookie and each group once, with some to spare
+MAX_COOKIE = 64  #: octets, section 2.6
+
+
+@dataclass(frozen=True, slots=True)
+class InitResult:
+    """What IKE_AUTH needs of the initial exchange.
+
+    Attributes:
+        ni: the initiator's nonce.
+        nr: the responder's nonce.
+        peer_hashes: over which the peer verifies signatures (RFC 7427 section 4); empty without that extension.
+    """
+
+    ni: bytes
+    nr: bytes
+    peer_hashes: frozenset[HashAlgorithm]
+
+
+@dataclass(frozen=True, slots=True)
+class CookieRequired:
+    """The peer wants to see that we are where we say (section 2.6)."""
+
+    cookie: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRequired:
+    """The peer chose our proposal with another group than our KE payload is of (section 1.2)."""
+
+    group: KeyExchangeId
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSaInitReply:
+    """The peer's half."""
+
+    spi_r: bytes
+    suite: IkeSuite
+    shared: Secret
+    nr: bytes
+    nat: Nat
+    peer_hashes: frozenset[HashAlgorithm]
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSaInitRequest:
+    """Our first message: ``HDR, [N(COOKIE)], SAi1, KEi, Ni, N(NAT_DETECTION_*), N(SIGNATURE_HASH_ALGORITHMS)``."""
+
+    sa: IkeSa
+    connection: Connection
+    offered: tuple[Proposal, ...]
+    group: KeyExchangeId
+    pair: KeyPair
+    ni: bytes
+    cookie: bytes | None
+
+    @property
+    def exchange(self) -> ExchangeType:
+        return ExchangeType.IKE_SA_INIT
+
+    def payloads(self) -> Sequence[Payload]:
+        sa = self.sa
+        cookie = () if self.cookie is None else (Notify(NotifyType.COOKIE, data=self.cookie),)
+        nat = detection_notifies(sa.spi_i, sa.spi_r, sa.path, is_forced=_forces(self.connection), rng=sa.host.rng)
+        return (
+            *cookie,
+            SecurityAssociation(self.offered),
+            KeyExchange(self.group, self.pair.public),
+            Nonce(self.ni),
+            *nat,
+            _hashes_notify(),
+        )
+
+    def read(self, reply: Message) -> CookieRequired | GroupRequired | IkeSaInitReply:
+        """Parse the reply; nothing of it is authentic."""
+        cookie = reply.notify(NotifyType.COOKIE)
+        if cookie is not None:
+            return self._cookie(cookie.data)
+        wanted = reply.notify(NotifyType.INVALID_KE_PAYLOAD)
+        if wanted is not None:
+            return self._other_group(wanted)
+        if reply.error_notifies or not reply.all(SecurityAssociation):
+            raise self._rejected(reply)
+        return self._accept(reply)
+
+    def _cookie(self, cookie: bytes) -> CookieRequired:
+        if not 1 <= len(cookie) <= MAX_COOKIE:
+            raise WireError(f"a cookie of {len(cookie)} octets", field="cookie", section="RFC 7296 section 2.6")
+        return CookieRequired(cookie)
+
+    def _other_group(self, notify: Notify) -> GroupRequired:
+        group = KeyExchangeId(int.from_bytes(notify.data[:2]))
+        if group == self.group or group not in groups_of(self.offered):
+            raise self._rejected_by(notify)
+        return GroupRequired(group)
+
+    def _rejected(self, reply: Message) -> PeerRejected:
+        notify = next(iter(reply.error_notifies), Notify(NotifyType.INVALID_SYNTAX))
+        return self._rejected_by(notify)
+
+    def _rejected_by(self, notify: Notify) -> PeerRejected:
+        offered = format_proposals(self.offered)
+        return rejected(notify, self.exchange, self.connection, offered=offered, is_protected=False)
+
+    def _accept(self, reply: Message) -> IkeSaInitReply:
+        suite = ike_suite(accept(reply.one(SecurityAssociation).proposals, self.offered))
+        public = reply.one(KeyExchange)
+        if suite.key_exchange != self.group or public.group != self.group:
+            raise WireError(
+                f"the peer answers with {public.group} where we sent {self.group}",
+                field="key exchange method",
+                section="RFC 7296 section 1.2",
+            )
+        nr = reply.one(Nonce).data
+        require_nonce(nr, suite)
+        return IkeSaInitReply(
+            spi_r=reply.spi_r,
+            suite=suite,
+            shared=self.pair.derive_shared(public.public),
+            nr=nr,
+            nat=Nat.detect(reply, self.sa.path, is_forced=_forces(self.connection)),
+            peer_hashes=peer_hashes(reply),
+        )
+
+
+def initiate(sa: IkeSa, connection: Connection) -> Step[InitResult]:
+    """Agree on keys with a stranger; its retries are those of sections 2.6 (cookie) and 1.2 (group).
+
+    Raises:
+        PeerRejected: the peer wants nothing of what we offer.
+        Silent: no answer.
+    """
+    offered = tuple(
+        replace(proposal, number=number, spi=b"") for number, proposal in enumerate(connection.proposals, start=1)
+    )
+    group = next(iter(groups_of(offered)), None)
+    if group is None:
+        raise ConfigError("no proposal names a key exchange group", setting="proposals")
+    ni, cookie, tried = sa.host.rng(NONCE_LENGTH), None, {group}
+    pair = key_exchange(group).generate(sa.host.rng)
+    for _ in range(MAX_ATTEMPTS):
+        reply = yield from request(IkeSaInitRequest(sa, connection, offered, group, pair, ni, cookie))
+        match reply:
+            case CookieRequired(data):
+                cookie = data
+            case GroupRequired(wanted):
+                if wanted in tried:
+                    break  # it asks for one group after the other, round and round
+                group = wanted
+                tried.add(group)
+                pair = key_exchange(group).generate(sa.host.rng)
+            case IkeSaInitReply():
+                _adopt(sa, reply, ni)
+                return InitResult(ni, reply.nr, reply.peer_hashes)
+            case _:
+                assert_never(reply)
+    raise PeerRejected(
+        "IKE_SA_INIT: the peer asks for ever new cookies or groups",
+        notify=int(NotifyType.INVALID_KE_PAYLOAD),
+        hint="offer one group that the peer accepts",
+        setting="proposals",
+    )
+
+
+def _adopt(sa: IkeSa, reply: IkeSaInitReply, ni: bytes) -> None:
+    with reply.shared as shared:
+        keys = derive_ike_keys(reply.suite, shared, ni, reply.nr, sa.spi_i, reply.spi_r)
+    sa.spi_r = reply.spi_r
+    sa.nat = reply.nat
+    if sa.nat.encapsulates:
+        sa.path = floated(sa.path, sa.host.settings.ports)
+    sa.adopt_keys(reply.suite, keys)
+
+
+@dataclass(frozen=True, slots=True)
+class InitAnswer:
+    """What a responder makes of an IKE_SA_INIT request.
+
+    Attributes:
+        payloads: of the response.
+        candidates: the connections that the peer may turn out to be of.
+        result: for IKE_AUTH.
+        suite: what was chosen.
+        shared: g^ir.
+        nat: what was found on the way.
+    """
+
+    payloads: tuple[Payload, ...]
+    candidates: tuple[Connection, ...]
+    result: InitResult
+    suite: IkeSuite
+    shared: Secret
+    nat: Nat
+
+
+def respond(sa: IkeSa, message: Message) -> InitAnswer:
+    """Answer a stranger's IKE_SA_INIT request. Nothing is kept unless all of it is acceptable.
+
+    ``sa.candidates`` are the connections for the peer's address.
+
+    Raises:
+        NoProposalChosen: nothing in common, or nobody is expected from that address.
+        InvalidKe: the KE payload is of another group than we choose.
+        WireError: a nonce or a public value that must not be.
+    """
+    chosen, candidates = _select(sa.candidates, message.one(SecurityAssociation).proposals)
+    suite = ike_suite(chosen)
+    public, ni = message.one(KeyExchange), message.one(Nonce).data
+    if public.group != suite.key_exchange:
+        raise InvalidKe(
+            f"the KE payload is of {public.group}, we choose {suite.key_exchange}", wanted=int(suite.key_exchange)
+        )
+    require_nonce(ni, suite)
+    rng = sa.host.rng
+    nr, pair = rng(NONCE_LENGTH), key_exchange(suite.key_exchange).generate(rng)
+    forced = any(map(_forces, candidates))
+    payloads: tuple[Payload, ...] = (
+        SecurityAssociation((replace(chosen, spi=b""),)),
+        KeyExchange(suite.key_exchange, pair.public),
+        Nonce(nr),
+        *detection_notifies(sa.spi_i, sa.spi_r, sa.path, is_forced=forced, rng=rng),
+        *certificate_requests(candidates),
+        _hashes_notify(),
+    )
+    return InitAnswer(
+        payloads=payloads,
+        candidates=candidates,
+        result=InitResult(ni, nr, peer_hashes(message)),
+        suite=suite,
+        shared=pair.derive_shared(public.public),
+        nat=Nat.detect(message, sa.path, is_forced=forced),
+    )
+
+
+def _select(candidates: Sequence[Connection], offered: Sequence[Proposal]) -> tuple[Proposal, tuple[Connection, ...]]:
+    """A proposal that some candidate accepts, and all candidates that accept it."""
+    refusal: NoProposalChosen | None = None
+    for connection in candidates:
+        try:
+            chosen = select(offered, connection.proposals)
+        except NoProposalChosen as error:
+            refusal = refusal or error
+            continue
+        return chosen, tuple(each for each in candidates if _accepts(each, chosen))
+    raise refusal or NoProposalChosen(
+        "no connection of ours is for a peer at this address",
+        offered=format_proposals(offered),
+        accepted="nothing from there",
+        hint="add a connection whose remote.address is this address or %any",
+    )
+
+
+def _accepts(connection: Connection, chosen: Proposal) -> bool:
+    try:
+        select((chosen,), connection.proposals)
+    except NoProposalChosen:
+        return False
+    return True
+
+
+def groups_of(proposals: Sequence[Proposal]) -> tuple[KeyExchangeId, ...]:
+    """The groups that proposals name, best first, each once."""
+    found = [KeyExchangeId(each.id) for proposal in proposals for each in proposal.of(TransformType.KEY_EXCHANGE)]
+    return tuple(dict.fromkeys(found))
+
+
+def require_nonce(nonce: bytes, suite: IkeSuite) -> None:
+    """Require that a nonce is long enough.
+
+    Raises:
+        WireError: shorter than half the PRF's key (section 2.10).
+    """
+    if 2 * len(nonce) < prf(suite.prf).key_length:
+        raise WireError(
+            f"a nonce of {len(nonce)} octets for {suite.prf.name}", field="nonce data", section="RFC 7296 section 2.10"
+        )
+
+
+def peer_hashes(message: Message) -> frozenset[HashAlgorithm]:
+    """What SIGNATURE_HASH_ALGORITHMS says: 16 bits for each (RFC 7427 section 4)."""
+    notify = message.notify(NotifyType.SIGNATURE_HASH_ALGORITHMS)
+    data = b"" if notify is None else notify.data
+    return frozenset(HashAlgorithm(int.from_bytes(data[at : at + 2])) for at in range(0, len(data) - 1, 2))
+
+
+def certificate_requests(connections: Sequence[Connection]) -> tuple[CertificateRequest, ...]:
+    """CERTREQ for the authorities that these connections trust; none where all use preshared keys (section 3.7)."""
+    anchors = [
+        anchor
+        for connection in connections
+        if isinstance(connection.remote.requirement, CertificateTrust)
+        for anchor in connection.remote.requirement.anchors
+    ]
+    if not anchors:
+        return ()
+    return (CertificateRequest(CertEncoding.X509_SIGNATURE, authority_hashes(dict.fromkeys(anchors))),)
+
+
+def _hashes_notify() -> Notify:
+    data = b"".join(int(each).to_bytes(2) for each in SUPPORTED_HASHES)
+    return Notify(NotifyType.SIGNATURE_HASH_ALGORITHMS, data=data)
+
+
+def _forces(connection: Connection) -> bool:
+    return connection.encapsulation is Encapsulation.FORCED

@@ -1,0 +1,27 @@
+"""The initial exchanges together: from nothing to an IKE SA with its Child SAs (RFC 7296 section 1.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from caponier.doi.ikev2 import ExchangeType
+from caponier.protocols.ike.policy import Connection
+from caponier.protocols.ike.v2.exchanges import auth, init
+from caponier.protocols.ike.v2.exchanges.create_child import create_child
+from caponier.protocols.ike.v2.lanes import Exchange
+from caponier.protocols.ike.v2.steps import Step
+
+if TYPE_CHECKING:
+    from caponier.protocols.ike.v2.ike_sa import IkeSa
+
+
+def connect(sa: IkeSa, connection: Connection) -> Exchange:
+    """IKE_SA_INIT and IKE_AUTH with the first Child SA; the further ones follow."""
+    return Exchange(ExchangeType.IKE_SA_INIT, lambda: _connect(sa, connection), sa.exchange_failed)
+
+
+def _connect(sa: IkeSa, connection: Connection) -> Step[None]:
+    result = yield from init.initiate(sa, connection)
+    yield from auth.initiate(sa, connection, result)
+    for policy in connection.children[1:]:
+        sa.requests.enqueue(create_child(sa, policy))

@@ -1,0 +1,86 @@
+"""What an IKE SA needs of the endpoint that it lives in, and what exchanges it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from caponier.doi.ikev2 import ExchangeType
+from caponier.protocols.ike.effects import ChildSa, Effect
+from caponier.protocols.ike.events import Event
+from caponier.protocols.ike.messages.message import Message
+from caponier.protocols.ike.messages.payloads import Payload
+from caponier.protocols.ike.path import Datagram, NatKeepalive
+from caponier.protocols.ike.policy import Settings
+from caponier.protocols.ike.v2.lanes import Exchange
+from caponier.protocols.ike.v2.steps import Step, Task
+
+if TYPE_CHECKING:
+    from caponier.protocols.ike.v2.ike_sa import IkeSa
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The response to a request of the peer.
+
+    Attributes:
+        payloads: in the RFC's order.
+        then: done once the response is on its way.
+    """
+
+    payloads: tuple[Payload, ...] = ()
+    then: Callable[[], None] = _nothing
+
+
+Responder = Callable[["IkeSa", Message], Step[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Repertoire:
+    """The exchanges that an IKE SA takes part in on its own.
+
+    Attributes:
+        responders: bodies that answer requests, by exchange type.
+        liveness: asks the peer for a sign of life.
+        delete: ends the IKE SA.
+    """
+
+    responders: Mapping[ExchangeType, Responder]
+    liveness: Callable[[IkeSa], Exchange]
+    delete: Callable[[IkeSa], Exchange]
+
+
+class Host(Protocol):
+    """The endpoint, as its IKE SAs see it."""
+
+    settings: Settings
+    rng: Callable[[int], bytes]
+    calendar: Callable[[float], datetime]
+
+    def send(self, datagram: Datagram | NatKeepalive) -> None: ...
+
+    def perform(self, sa: IkeSa, effect: Effect, task: Task | None) -> None:
+        """Let the outside do something; ``task`` waits for the result, None when nobody does."""
+
+    def report(self, event: Event) -> None: ...
+
+    def sa_established(self, sa: IkeSa) -> None: ...
+
+    def sa_closed(self, sa: IkeSa) -> None:
+        """The SA is gone but for its last answer."""
+
+    def supersede(self, sa: IkeSa) -> None:
+        """The peer says that ``sa`` is its only IKE SA with us (INITIAL_CONTACT, RFC 7296 section 2.4)."""
+
+    def has_peer(self, sa: IkeSa) -> bool:
+        """Whether another IKE SA of the same connection is there or on its way."""
+
+    def child_installed(self, sa: IkeSa, child: ChildSa) -> None: ...
+
+    def child_removed(self, sa: IkeSa, child: ChildSa) -> None: ...

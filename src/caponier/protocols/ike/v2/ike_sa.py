@@ -1,0 +1,469 @@
+"""One IKE SA: its keys, its two lanes, its Child SAs, and where it is in its life (RFC 7296 section 2).
+
+Theory of operation. Octets come in by ``receive``, the clock by ``handle_timeout``. A reply goes to the request
+lane and wakes the exchange body that waits for it; a request goes through the lifecycle table to a responder
+body, and what that returns becomes the response. Everything that another exchange may need to know of a running
+one is a field here, never a local of a body.
+
+Nothing that is not protected by this SA's keys changes it, save the reply to IKE_SA_INIT, which makes the keys.
+Errors of the peer that are to be dropped leave ``receive`` as exceptions; the endpoint counts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from caponier.doi.ikev2 import ExchangeType, NotifyType
+from caponier.errors import (
+    CaponierError,
+    Disposition,
+    InternalError,
+    PeerError,
+    Silent,
+    UnexpectedMessage,
+)
+from caponier.mechanisms.algorithms.suites import IkeSuite
+from caponier.mechanisms.authentication.evidence import PeerAuthenticated
+from caponier.mechanisms.keys.schedule import IkeKeys
+from caponier.protocols.ike.effects import Effect, MoveChildSa, RemoveChildSa
+from caponier.protocols.ike.events import (
+    ChildSaInstalled,
+    ChildSaRemoved,
+    IkeSaClosed,
+    IkeSaEstablished,
+    IkeSaId,
+    IkeSaStatus,
+    NegotiationFailed,
+    Role,
+)
+from caponier.protocols.ike.messages.header import Header
+from caponier.protocols.ike.messages.message import Message, decode_message, encode_message
+from caponier.protocols.ike.messages.payloads import Notify, Payload
+from caponier.protocols.ike.messages.rules import check
+from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
+from caponier.protocols.ike.policy import Connection, Retransmission
+from caponier.protocols.ike.v2.child_sa import ChildRecord
+from caponier.protocols.ike.v2.host import Answer, Host, Repertoire
+from caponier.protocols.ike.v2.lanes import RequestLane, ResponseLane
+from caponier.protocols.ike.v2.lifecycle import Phase, Verdict, verdict_on_ours, verdict_on_theirs
+from caponier.protocols.ike.v2.nat import Nat
+from caponier.protocols.ike.v2.protection import Protection
+from caponier.protocols.ike.v2.reaction import Action, notify_of, reaction
+from caponier.protocols.ike.v2.steps import Instruction, Outcome, Perform, Returned, Task
+from caponier.protocols.ike.v2.timers import LINGER_SECONDS, NAT_KEEPALIVE_SECONDS, Timer, TimerTable
+
+if TYPE_CHECKING:
+    from caponier.protocols.ike.v2.exchanges.init import InitResult
+
+NO_SPI = bytes(8)
+
+
+class IkeSa:
+    """An IKE SA, from its first message to its last.
+
+    Args:
+        host: the endpoint.
+        repertoire: the exchanges it takes part in.
+        role: ours.
+        spi_i: the initiator's SPI, 8 octets.
+        spi_r: the responder's, 8 octets; zero until the initiator learns it.
+        path: where the peer is.
+        candidates: connections that it may be for: exactly one when we initiate.
+        now: the instant of its beginning.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        repertoire: Repertoire,
+        *,
+        role: Role,
+        spi_i: bytes,
+        spi_r: bytes,
+        path: Path,
+        candidates: tuple[Connection, ...],
+        now: float,
+    ) -> None:
+        is_initiator = role is Role.INITIATOR
+        self.host = host
+        self.role = role
+        self.spi_i, self.spi_r = spi_i, spi_r
+        self.path = path
+        self.origin = path.remote  #: where its first message came from, or went to
+        self.candidates = candidates
+        self.connection: Connection | None = candidates[0] if is_initiator else None
+        self.phase = Phase.CONNECTING
+        self.now = now
+        self.began = now  #: instant of the first message
+        self.since: float | None = None  #: instant of establishment
+        self.last_heard = now  #: instant of the last authentic message, or of traffic
+        self.timers = TimerTable()
+        self.requests = RequestLane(self, next_id=1 if is_initiator else 0)
+        self.responses = ResponseLane(expected=0 if is_initiator else 1)
+        self.protection: Protection | None = None
+        self.nat = Nat()
+        self.init_sent = b""  #: our last IKE_SA_INIT message, which our AUTH covers
+        self.init_received = b""  #: the peer's
+        self.init_result: InitResult | None = None  #: a responder's, between its two initial exchanges
+        self.peer: PeerAuthenticated | None = None
+        self.local_auth = ""  #: how we proved ourselves, for the status
+        self.children: dict[int, ChildRecord] = {}  #: by our inbound SPI
+        self._repertoire = repertoire
+        self._closing_error: CaponierError | None = None
+        self._last_sent = now
+
+    # -- in
+
+    def receive(self, octets: bytes, header: Header, path: Path, now: float) -> None:
+        """Take a message whose SPIs are ours.
+
+        Raises:
+            PeerError: it is dropped.
+        """
+        self.now = now
+        if header.is_response:
+            self._receive_reply(octets, header, path)
+        else:
+            self._receive_request(octets, header, path)
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due."""
+        self.now = now
+        for timer in self.timers.expired(now):
+            self._handle(timer)
+
+    def heard_traffic(self, now: float) -> None:
+        """Packets of a Child SA came in: the peer lives (RFC 7296 section 2.4)."""
+        self.last_heard = max(self.last_heard, now)
+
+    # -- ask
+
+    @property
+    def local_spi(self) -> bytes:
+        """The SPI by which the peer addresses us."""
+        return self.spi_i if self.role is Role.INITIATOR else self.spi_r
+
+    @property
+    def remote_spi(self) -> bytes:
+        return self.spi_r if self.role is Role.INITIATOR else self.spi_i
+
+    @property
+    def id(self) -> IkeSaId:
+        return IkeSaId(self.spi_i, self.spi_r)
+
+    @property
+    def connection_name(self) -> str | None:
+        """Whose it is, or will be where only one connection fits the peer's address."""
+        known = self.connection or (self.candidates[0] if len(self.candidates) == 1 else None)
+        return None if known is None else known.name
+
+    def require_connection(self, peer: PeerAuthenticated) -> Connection:
+        """The connection that the proven peer belongs to."""
+        if self.connection is None:
+            raise InternalError(f"{peer.identity.text} is proven, and belongs to no connection")
+        return self.connection
+
+    def require_init(self) -> InitResult:
+        """What a responder keeps of IKE_SA_INIT."""
+        if self.init_result is None:
+            raise UnexpectedMessage("IKE_AUTH without IKE_SA_INIT")
+        return self.init_result
+
+    def status(self) -> IkeSaStatus:
+        connection, peer, since = self.connection, self.peer, self.since
+        return IkeSaStatus(
+            id=self.id,
+            connection="" if connection is None else connection.name,
+            role=self.role,
+            phase=self.phase.value,
+            path=self.path,
+            suite="" if self.protection is None else self.protection.suite.text,
+            local_id="" if connection is None else connection.local.identity.text,
+            remote_id="" if peer is None else peer.identity.text,
+            local_auth=self.local_auth,
+            remote_auth="" if peer is None else peer.method,
+            nat_here=self.nat.here,
+            nat_there=self.nat.there,
+            since=self.began if since is None else since,
+            last_heard=self.last_heard,
+            children=tuple(record.status for record in self.children.values()),
+        )
+
+    # -- what lanes need (lanes.Carrier)
+
+    @property
+    def retransmission(self) -> Retransmission:
+        return self.host.settings.retransmission
+
+    def seal(self, exchange: ExchangeType, *, is_response: bool, message_id: int, payloads: Sequence[Payload]) -> bytes:
+        header = Header(
+            spi_i=self.spi_i,
+            spi_r=self.spi_r,
+            exchange=exchange,
+            is_initiator=self.role is Role.INITIATOR,
+            is_response=is_response,
+            message_id=message_id,
+        )
+        if exchange == ExchangeType.IKE_SA_INIT:
+            self.init_sent = encode_message(header, payloads)
+            return self.init_sent
+        return self.protector.seal(header, payloads)
+
+    def transmit(self, octets: bytes) -> None:
+        self._transmit(octets, self.path)
+
+    def perform(self, effect: Effect, task: Task) -> None:
+        self.host.perform(self, effect, task)
+
+    def admits(self, exchange: ExchangeType) -> Verdict:
+        return verdict_on_ours(self.phase, exchange)
+
+    def jitter(self) -> float:
+        return self.host.rng(1)[0] / 255
+
+    # -- what exchange bodies tell
+
+    @property
+    def protector(self) -> Protection:
+        """The keys at work.
+
+        Raises:
+            UnexpectedMessage: there are none yet.
+        """
+        if self.protection is None:
+            raise UnexpectedMessage("the IKE SA has no keys yet")
+        return self.protection
+
+    def give_back(self, effect: Effect) -> None:
+        """Let the outside do something whose result nobody waits for."""
+        self.host.perform(self, effect, None)
+
+    def adopt_keys(self, suite: IkeSuite, keys: IkeKeys) -> None:
+        """From here on messages are protected."""
+        self.protection = Protection(suite, keys, self.role, self.host.rng)
+
+    def establish(self, peer: PeerAuthenticated, local_auth: str) -> None:
+        """Both sides are proven; ``peer`` is the evidence."""
+        self.peer, self.local_auth = peer, local_auth
+        self.since = self.last_heard = self.now
+        self.phase = Phase.ESTABLISHED
+        self.timers.stop(Timer.HALF_OPEN)
+        if self.connection is not None and self.connection.liveness is not None:
+            self.timers.set(Timer.LIVENESS, self.now + self.connection.liveness)
+        if self.nat.here:
+            self.timers.set(Timer.NAT_KEEPALIVE, self.now + NAT_KEEPALIVE_SECONDS)
+        self.host.sa_established(self)
+        self.host.report(IkeSaEstablished(self.status()))
+
+    def add_child(self, record: ChildRecord) -> None:
+        """A Child SA is installed."""
+        self.children[record.child.spi_in] = record
+        self.host.child_installed(self, record.child)
+        self.host.report(ChildSaInstalled(self.id, record.child.connection, record.status))
+
+    def remove_child(self, record: ChildRecord, reason: str) -> None:
+        """Take a Child SA out of the data plane; a second call does nothing."""
+        child = record.child
+        if self.children.pop(child.spi_in, None) is None:
+            return
+        self.give_back(RemoveChildSa(child.protocol, child.spi_in))
+        self.host.child_removed(self, child)
+        self.host.report(ChildSaRemoved(self.id, child.connection, child.name, child.spi_in, reason))
+
+    def report_failure(self, error: CaponierError, *, child: str | None = None) -> None:
+        """Tell that the IKE SA, or a Child SA of it, did not come to be."""
+        self.host.report(NegotiationFailed(self.connection_name, child, self.role, self.path, error))
+
+    def exchange_failed(self, error: CaponierError, *, child: str | None = None) -> None:
+        """An exchange of ours gave up: lose the Child SA that it was about, or the IKE SA."""
+        match reaction(error, self.phase, is_protected=True).action:
+            case Action.CLOSE if self.phase is Phase.ESTABLISHED and not isinstance(error, Silent):
+                self.request_close(error.message, error)
+            case Action.CLOSE:
+                self.finish(error.message, error)
+            case Action.DROP if self.phase is Phase.CLOSED:
+                pass
+            case _:
+                self.report_failure(error, child=child)
+
+    # -- the end
+
+    def request_close(self, reason: str, error: CaponierError | None = None) -> None:
+        """End the IKE SA and tell the peer (RFC 7296 section 1.4.1)."""
+        if self.phase in (Phase.CLOSING, Phase.CLOSED):
+            return
+        self.requests.drop_waiting()
+        self._closing_error = error
+        is_answered = self.role is Role.INITIATOR and self.requests.outstanding_exchange == ExchangeType.IKE_AUTH
+        if self.phase is Phase.CONNECTING and not is_answered:
+            self.finish(reason, error)  # the peer has nothing of it, or will forget its half
+            return
+        if self.phase is not Phase.CONNECTING:
+            self.phase = Phase.CLOSING
+        # While our IKE_AUTH is out the Delete waits: the peer may be established by now.
+        self.requests.enqueue(self._repertoire.delete(self))
+
+    def finish(self, reason: str, error: CaponierError | None = None) -> None:
+        """The IKE SA and its Child SAs are gone, here and now."""
+        if self.phase is Phase.CLOSED:
+            return
+        error = error or self._closing_error
+        self.phase = Phase.CLOSED
+        self.requests.close()
+        self.responses.close()
+        for record in tuple(self.children.values()):
+            self.remove_child(record, reason)
+        self.timers.stop_all()
+        self.timers.set(Timer.LINGER, self.now + LINGER_SECONDS)
+        if self.protection is not None:
+            self.protection.close()
+        if self.since is None and error is not None:
+            self.report_failure(error)
+        else:
+            self.host.report(IkeSaClosed(self.id, self.connection_name or "", reason, error))
+        self.host.sa_closed(self)
+
+    # -- replies
+
+    def _receive_reply(self, octets: bytes, header: Header, path: Path) -> None:
+        self.requests.expects(header)
+        try:
+            reply = self._open(octets, header)
+            check(reply)
+        except PeerError as error:
+            if error.disposition is Disposition.DROP:
+                raise
+            # Authentic, and yet wrong: the exchange fails, whatever it was (section 2.21.3).
+            self._heard(path)
+            self.requests.receive_error(error)
+            return
+        if reply.is_protected:
+            self._heard(path)
+        self.requests.receive(reply)
+
+    def _open(self, octets: bytes, header: Header) -> Message:
+        if header.exchange == ExchangeType.IKE_SA_INIT:
+            self.init_received = octets  # of the last one: the one that the exchange body goes on with
+            return decode_message(octets)
+        return self.protector.open(octets)
+
+    # -- requests
+
+    def _receive_request(self, octets: bytes, header: Header, path: Path) -> None:
+        answer = self.responses.repeated(octets)
+        if answer is not None:
+            self._transmit(answer, path)
+            return
+        verdict = verdict_on_theirs(self.phase, header.exchange)
+        if verdict is Verdict.IGNORE:
+            raise UnexpectedMessage(f"{header.exchange} while the IKE SA is {self.phase.value}")
+        self.responses.admit(header.message_id)
+        try:
+            request = self.protector.open(octets)
+            check(request)
+        except PeerError as error:
+            if error.disposition is Disposition.DROP:
+                raise
+            self._heard(path)
+            self._refuse(octets, header, path, error)
+            return
+        self._heard(path)
+        if verdict is Verdict.TEMPORARY_FAILURE:
+            self._answer(octets, header, path, Answer((Notify(NotifyType.TEMPORARY_FAILURE),)))
+            return
+        self._respond(octets, request, path)
+
+    def _respond(self, octets: bytes, request: Message, path: Path) -> None:
+        responder = self._repertoire.responders[request.exchange]
+
+        def ended(outcome: Outcome) -> None:
+            if isinstance(outcome, Returned):
+                self._answer(octets, request.header, path, outcome.value)
+            else:
+                self._refuse(octets, request.header, path, outcome.error)
+
+        def carry_out(task: Task, instruction: Instruction) -> None:
+            if isinstance(instruction, Perform):
+                self.perform(instruction.effect, task)
+            else:
+                task.fail(UnexpectedMessage("a responder waits for no reply within its exchange"))
+
+        self.responses.run(Task(responder(self, request), carry_out, ended))
+
+    def _answer(self, octets: bytes, header: Header, path: Path, answer: Answer) -> None:
+        """Send the response to where the request came from (section 2.11), and keep it."""
+        response = self.seal(header.exchange, is_response=True, message_id=header.message_id, payloads=answer.payloads)
+        self.responses.complete(octets, response)
+        self._transmit(response, path)
+        answer.then()
+
+    def _refuse(self, octets: bytes, header: Header, path: Path, error: CaponierError) -> None:
+        """Answer a request with an error, and draw the consequence."""
+        decided = reaction(error, self.phase, is_protected=True)
+        notify = decided.notify or Notify(NotifyType.INVALID_SYNTAX)
+        if header.exchange == ExchangeType.IKE_AUTH and self.phase is Phase.CONNECTING and notify_of(error) is None:
+            notify = Notify(NotifyType.AUTHENTICATION_FAILED)  # our own trouble: the peer cannot be let in
+
+        def then() -> None:
+            if decided.action is Action.CLOSE:
+                self.finish(error.message, error)
+            else:
+                self.report_failure(error)
+
+        self._answer(octets, header, path, Answer((notify,), then))
+
+    def _heard(self, path: Path) -> None:
+        """An authentic, fresh message came: the peer lives, perhaps at another address (section 2.23)."""
+        self.last_heard = self.now
+        if path == self.path:
+            return
+        # The initiator moves to port 4500 with its first protected message; later only NATs move a peer.
+        if (self.phase is Phase.CONNECTING and self.role is Role.RESPONDER) or self.nat.follows_peer:
+            self.path = path
+            for record in self.children.values():
+                record.move(path)
+                self.give_back(MoveChildSa(record.child.protocol, record.child.spi_in, path))
+
+    # -- timers
+
+    def _handle(self, timer: Timer) -> None:
+        match timer:
+            case Timer.RETRANSMIT:
+                self.requests.handle_retransmit()
+            case Timer.HALF_OPEN:
+                self._give_up_waiting()
+            case Timer.LIVENESS:
+                self._check_liveness()
+            case Timer.NAT_KEEPALIVE:
+                self._keep_mapping()
+            case Timer.SURPLUS:
+                self.request_close("both sides connected at the same time; the other IKE SA stays")
+            case Timer.LINGER:
+                self.timers.stop_all()
+
+    def _give_up_waiting(self) -> None:
+        seconds = self.host.settings.limits.half_open_seconds
+        message = f"the peer began an IKE SA and did not authenticate itself within {seconds:g} seconds"
+        self.finish(
+            message, Silent(message, attempts=0, hint="was our answer lost on its way, or did somebody only knock?")
+        )
+
+    def _check_liveness(self) -> None:
+        interval = None if self.connection is None else self.connection.liveness
+        if interval is None or self.phase is not Phase.ESTABLISHED:
+            return
+        quiet_until = self.last_heard + interval
+        if quiet_until <= self.now and self.requests.is_idle:
+            self.requests.enqueue(self._repertoire.liveness(self))
+        self.timers.set(Timer.LIVENESS, max(quiet_until, self.now + 1.0))
+
+    def _keep_mapping(self) -> None:
+        if self._last_sent + NAT_KEEPALIVE_SECONDS <= self.now and self.path.encapsulated:
+            self.host.send(NatKeepalive(self.path))
+            self._last_sent = self.now
+        self.timers.set(Timer.NAT_KEEPALIVE, self._last_sent + NAT_KEEPALIVE_SECONDS)
+
+    def _transmit(self, octets: bytes, path: Path) -> None:
+        self._last_sent = self.now
+        self.host.send(Datagram(octets, path))

@@ -1,0 +1,19 @@
+"""Which exchanges an IKE SA takes part in."""
+
+from __future__ import annotations
+
+from caponier.doi.ikev2 import ExchangeType
+from caponier.protocols.ike.v2.exchanges import auth, create_child, informational
+from caponier.protocols.ike.v2.exchanges.delete import delete_ike_sa
+from caponier.protocols.ike.v2.exchanges.liveness import liveness
+from caponier.protocols.ike.v2.host import Repertoire
+
+REPERTOIRE = Repertoire(
+    responders={
+        ExchangeType.IKE_AUTH: auth.respond,
+        ExchangeType.CREATE_CHILD_SA: create_child.respond,
+        ExchangeType.INFORMATIONAL: informational.respond,
+    },
+    liveness=liveness,
+    delete=delete_ike_sa,
+)
