@@ -1,1 +1,16 @@
-//! Under construction.
+//! The data plane's descriptors: TUN, UDP sockets, raw sockets, and the threads between them. All `unsafe` of the packet
+//! path is here, and it is system calls only.
+
+mod address;
+mod control;
+mod error;
+mod eventfd;
+mod raw;
+mod runner;
+mod tun;
+mod udp;
+mod worker;
+
+pub use error::IoError;
+pub use eventfd::EventFd;
+pub use runner::Runner;

@@ -107,6 +107,14 @@ impl Plane {
         known.then_some(()).ok_or(PlaneError::UnknownPolicy(policy))
     }
 
+    /// Remove all SAs and policies, and wipe all keys.
+    pub fn clear(&self) {
+        *self.write() = Tables {
+            sad: Sad::new(),
+            spd: Spd::new(),
+        };
+    }
+
     /// What an inbound SA carried.
     ///
     /// # Errors

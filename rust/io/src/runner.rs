@@ -1,0 +1,134 @@
+//! The plane at work: its interface, its sockets, its threads.
+
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use caponier_plane::Plane;
+
+use crate::error::IoError;
+use crate::eventfd::EventFd;
+use crate::raw::RawPort;
+use crate::tun::Tun;
+use crate::udp::UdpPort;
+use crate::worker::{Ports, Worker};
+
+/// One TUN interface and the threads between it and the sockets. Dropping it stops the threads and removes the interface.
+pub struct Runner {
+    plane: Arc<Plane>,
+    interface: String,
+    mark: u32,
+    queues: Vec<Tun>,
+    ports: Ports,
+    stop: EventFd,
+    threads: Vec<JoinHandle<()>>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ready,
+    Running,
+    Closed,
+}
+
+impl Runner {
+    /// Create the TUN interface, down and without addresses.
+    ///
+    /// # Errors
+    /// No privilege, no /dev/net/tun, a name that is taken.
+    pub fn new(plane: Arc<Plane>, interface: &str, mark: u32, workers: usize) -> Result<Self, IoError> {
+        let (interface, queues) = Tun::create(interface, workers.max(1))?;
+        Ok(Self {
+            plane,
+            interface,
+            mark,
+            queues,
+            ports: Ports::default(),
+            stop: EventFd::new()?,
+            threads: Vec::new(),
+            state: State::Ready,
+        })
+    }
+
+    /// The interface's name.
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// Use a bound UDP socket for ESP in UDP; the descriptor is duplicated.
+    ///
+    /// # Errors
+    /// Not such a socket, or the threads run already.
+    pub fn attach_udp(&mut self, fd: RawFd) -> Result<(), IoError> {
+        let fd = self.duplicate(fd)?;
+        self.ports.udp.push(UdpPort::attach(fd, self.mark)?);
+        Ok(())
+    }
+
+    /// Use a raw socket of protocol 50; the descriptor is duplicated.
+    ///
+    /// # Errors
+    /// Not such a socket, or the threads run already.
+    pub fn attach_raw(&mut self, fd: RawFd) -> Result<(), IoError> {
+        let fd = self.duplicate(fd)?;
+        self.ports.raw.push(RawPort::attach(fd, self.mark)?);
+        Ok(())
+    }
+
+    fn duplicate(&self, fd: RawFd) -> Result<OwnedFd, IoError> {
+        self.require(State::Ready)?;
+        if fd < 0 {
+            return Err(IoError::NotTheSocket("open"));
+        }
+        // SAFETY: borrowed for this call only; a number that is no open descriptor gives an error, not a wrong one.
+        unsafe { BorrowedFd::borrow_raw(fd) }
+            .try_clone_to_owned()
+            .map_err(|source| IoError::System { what: "duplicating a socket".to_owned(), source })
+    }
+
+    /// Start the threads.
+    ///
+    /// # Errors
+    /// They run already, or the system has no threads left.
+    pub fn start(&mut self) -> Result<(), IoError> {
+        self.require(State::Ready)?;
+        let ports = Arc::new(std::mem::take(&mut self.ports));
+        let workers = self.queues.len();
+        for (index, queue) in std::mem::take(&mut self.queues).into_iter().enumerate() {
+            let worker = Worker::new(Arc::clone(&self.plane), queue, Arc::clone(&ports), &self.stop, (index, workers))?;
+            let thread = std::thread::Builder::new()
+                .name(format!("plane-{index}"))
+                .spawn(move || worker.run())
+                .map_err(|source| IoError::System { what: "starting a thread".to_owned(), source })?;
+            self.threads.push(thread);
+        }
+        self.state = State::Running;
+        Ok(())
+    }
+
+    fn require(&self, state: State) -> Result<(), IoError> {
+        match self.state {
+            found if found == state => Ok(()),
+            State::Closed => Err(IoError::State("is closed")),
+            _ => Err(IoError::State("runs already")),
+        }
+    }
+
+    /// Stop the threads and remove the interface; a second call does nothing.
+    pub fn close(&mut self) {
+        self.stop.raise(); // stays raised: every thread sees it
+        for thread in self.threads.drain(..) {
+            let _ = thread.join(); // a thread that panicked has said so
+        }
+        self.queues.clear();
+        self.ports = Ports::default();
+        self.state = State::Closed;
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

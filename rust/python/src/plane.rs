@@ -1,0 +1,209 @@
+//! The plane with its interface, its sockets and its threads.
+
+use std::collections::HashMap;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use caponier_io::{EventFd, Runner};
+use caponier_plane::{Action, Counters, Event, InboundParameters, OutboundParameters, PolicyParameters, Tunnel};
+use pyo3::prelude::*;
+
+use crate::parse::{self, SelectorTuple};
+use crate::refused;
+
+type CounterTuple = (u64, u64, HashMap<&'static str, u64>);
+
+/// One TUN interface, its SAD and SPD, and the threads that carry packets between them and the sockets.
+#[pyclass(frozen, module = "caponier._plane")]
+pub struct Plane {
+    plane: Arc<caponier_plane::Plane>,
+    runner: Mutex<Runner>,
+    interface: String,
+    woken: Arc<EventFd>,
+}
+
+impl Plane {
+    fn runner(&self) -> MutexGuard<'_, Runner> {
+        self.runner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Plane {
+    #[new]
+    #[pyo3(signature = (*, interface, mark, workers = 1))]
+    fn new(interface: &str, mark: u32, workers: usize) -> PyResult<Self> {
+        if !(1..=64).contains(&workers) {
+            return Err(refused(format!("{workers} workers; 1 to 64 are allowed")));
+        }
+        let plane = Arc::new(caponier_plane::Plane::new());
+        let runner = Runner::new(Arc::clone(&plane), interface, mark, workers).map_err(refused)?;
+        let woken = Arc::new(EventFd::new().map_err(refused)?);
+        let raised = Arc::clone(&woken);
+        plane.set_waker(Box::new(move || raised.raise()));
+        let interface = runner.interface().to_owned();
+        Ok(Self { plane, runner: Mutex::new(runner), interface, woken })
+    }
+
+    /// The interface's name.
+    #[getter]
+    fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// Use a bound UDP socket.
+    fn attach_udp(&self, fd: RawFd) -> PyResult<()> {
+        self.runner().attach_udp(fd).map_err(refused)
+    }
+
+    /// Use a raw socket of protocol 50.
+    fn attach_raw(&self, fd: RawFd) -> PyResult<()> {
+        self.runner().attach_raw(fd).map_err(refused)
+    }
+
+    /// Start the threads.
+    fn start(&self) -> PyResult<()> {
+        self.runner().start().map_err(refused)
+    }
+
+    /// Stop the threads, remove the interface, wipe all keys.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| {
+            self.runner().close();
+            self.plane.clear();
+        });
+    }
+
+    /// Add an inbound SA.
+    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, replay_window, local,
+        remote, local_address, remote_address))]
+    #[allow(clippy::too_many_arguments)] // an SA has as many parameters as RFC 4301 section 4.4.2.1 gives it
+    fn install_inbound(
+        &self,
+        spi: u32,
+        encryption: u16,
+        key_length: u16,
+        encryption_key: &[u8],
+        integrity: u16,
+        integrity_key: &[u8],
+        replay_window: u32,
+        local: Vec<SelectorTuple>,
+        remote: Vec<SelectorTuple>,
+        local_address: &str,
+        remote_address: &str,
+    ) -> PyResult<()> {
+        let parameters = InboundParameters {
+            spi,
+            keys: parse::keys(encryption, key_length, encryption_key, integrity, integrity_key),
+            replay_window,
+            local: parse::selectors(local)?,
+            remote: parse::selectors(remote)?,
+            local_address: parse::address(local_address)?,
+            remote_address: parse::address(remote_address)?,
+        };
+        self.plane.install_inbound(parameters).map_err(refused)
+    }
+
+    /// Add an outbound SA; returns its handle.
+    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, local_address,
+        local_port, remote_address, remote_port))]
+    #[allow(clippy::too_many_arguments)] // as above
+    fn install_outbound(
+        &self,
+        spi: u32,
+        encryption: u16,
+        key_length: u16,
+        encryption_key: &[u8],
+        integrity: u16,
+        integrity_key: &[u8],
+        local_address: &str,
+        local_port: u16,
+        remote_address: &str,
+        remote_port: u16,
+    ) -> PyResult<u64> {
+        let parameters = OutboundParameters {
+            spi,
+            keys: parse::keys(encryption, key_length, encryption_key, integrity, integrity_key),
+            tunnel: Tunnel {
+                local: parse::address(local_address)?,
+                local_port,
+                remote: parse::address(remote_address)?,
+                remote_port,
+            },
+        };
+        self.plane.install_outbound(parameters).map_err(refused)
+    }
+
+    /// Remove an inbound SA.
+    fn remove_inbound(&self, spi: u32) -> PyResult<()> {
+        self.plane.remove_inbound(spi).map_err(refused)
+    }
+
+    /// Remove an outbound SA.
+    fn remove_outbound(&self, handle: u64) -> PyResult<()> {
+        self.plane.remove_outbound(handle).map_err(refused)
+    }
+
+    /// Add or replace a policy.
+    #[pyo3(signature = (*, policy, order, local, remote, action, outbound))]
+    fn install_policy(
+        &self,
+        policy: u64,
+        order: i64,
+        local: Vec<SelectorTuple>,
+        remote: Vec<SelectorTuple>,
+        action: &str,
+        outbound: Option<u64>,
+    ) -> PyResult<()> {
+        let action = match action {
+            "protect" => Action::Protect(outbound),
+            "discard" => Action::Discard,
+            other => return Err(refused(format!("{other:?} is no action: protect or discard"))),
+        };
+        let (local, remote) = (parse::selectors(local)?, parse::selectors(remote)?);
+        self.plane.install_policy(PolicyParameters { policy, order, local, remote, action }).map_err(refused)
+    }
+
+    /// Remove a policy.
+    fn remove_policy(&self, policy: u64) -> PyResult<()> {
+        self.plane.remove_policy(policy).map_err(refused)
+    }
+
+    /// Packets, inner octets, drops by reason.
+    fn inbound_counters(&self, spi: u32) -> PyResult<CounterTuple> {
+        self.plane.inbound_counters(spi).map(counters).map_err(refused)
+    }
+
+    /// Packets, inner octets, drops by reason.
+    fn outbound_counters(&self, handle: u64) -> PyResult<CounterTuple> {
+        self.plane.outbound_counters(handle).map(counters).map_err(refused)
+    }
+
+    /// Packets dropped outside of any SA, by reason.
+    fn drops(&self) -> HashMap<&'static str, u64> {
+        self.plane.drops().into_iter().collect()
+    }
+
+    /// A descriptor that is readable while there are events.
+    fn event_fd(&self) -> RawFd {
+        self.woken.fd()
+    }
+
+    /// Take the events.
+    fn events(&self) -> Vec<(&'static str, u64)> {
+        self.woken.lower(); // before taking: an event that comes in between raises it again
+        self.plane.take_events().into_iter().map(event).collect()
+    }
+}
+
+fn counters(found: Counters) -> CounterTuple {
+    (found.packets, found.octets, found.drops.into_iter().collect())
+}
+
+fn event(event: Event) -> (&'static str, u64) {
+    match event {
+        Event::Acquire { policy } => ("acquire", policy),
+        Event::SequenceExhausted { handle } => ("sequence-exhausted", handle),
+        Event::PortFailed { errno } => ("port-failed", u64::from(errno.unsigned_abs())),
+    }
+}
