@@ -1,0 +1,90 @@
+"""The configuration file's shape. What the values mean is decided in :mod:`.compose`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Texts = Annotated[list[str], BeforeValidator(_as_list)]
+
+
+class Table(BaseModel):
+    """A table: no other keys than these, no value taken for another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class LocalTable(Table):
+    """``[connection.NAME.local]``: our own end."""
+
+    address: Texts = Field(default=[], description="our addresses to use; any when left out")
+    id: str | None = Field(default=None, description="who we say we are; the address when left out")
+    auth: Literal["psk", "certificate"] = Field(default="psk", description="how we prove it")
+    secret: str | None = Field(default=None, description='the preshared key: "file:PATH" or "env:NAME"')
+    certificate: str | None = Field(default=None, description="PEM file: our certificate, then intermediates")
+    key: str | None = Field(default=None, description="PEM file: our private key")
+
+
+class RemoteTable(Table):
+    """``[connection.NAME.remote]``: the peer's end."""
+
+    address: Texts = Field(default=[], description='the peer\'s addresses; "%any" or left out: anywhere')
+    id: str | None = Field(default=None, description='who the peer must be; "%any", "*.example.com"')
+    auth: Literal["psk", "certificate"] | None = Field(default=None, description="how the peer must prove it; as local")
+    secret: str | None = Field(default=None, description="the peer's preshared key, where it is another than ours")
+    ca: str | None = Field(default=None, description="PEM file: the authorities that may vouch for the peer")
+
+
+class ChildTable(Table):
+    """``[connection.NAME.child.CHILD]``: what travels through the tunnel."""
+
+    local: Texts = Field(description='networks on our side: "10.1.0.0/16", "10.1.0.5[tcp/443]"')
+    remote: Texts = Field(description="networks on the peer's side")
+    protocol: Literal["esp"] = Field(default="esp", description="the protocol")
+    mode: Literal["tunnel"] = Field(default="tunnel", description="the mode")
+    proposals: Texts | None = Field(default=None, description='algorithms, best first: "aes256gcm16"')
+    replay_window: int = Field(default=128, ge=32, le=4096, description="packets")
+
+
+class ConnectionTable(Table):
+    """``[connection.NAME]``: a peer and what we want with it."""
+
+    version: Literal[2] = Field(default=2, description="of IKE")
+    local: LocalTable
+    remote: RemoteTable
+    proposals: Texts | None = Field(
+        default=None, description='IKE algorithms, best first: "aes256gcm16-prfsha384-ecp384"'
+    )
+    start: Literal["boot", "on-demand", "manual"] = Field(default="manual", description="when it comes up")
+    encapsulation: Literal["auto", "forced"] = Field(default="auto", description="whether ESP always travels in UDP")
+    liveness: float = Field(default=30.0, ge=0, le=86400, description="seconds of silence before asking; 0 for never")
+    allow_weak: bool = Field(default=False, description="take algorithms that RFC 8221 and RFC 8247 advise against")
+    child: dict[str, ChildTable] = Field(min_length=1, description="what travels through the tunnel")
+
+
+class DaemonTable(Table):
+    """``[daemon]``: what holds for all connections."""
+
+    control: Path = Field(default=Path("/run/caponier/control.sock"), strict=False, description="the control socket")
+    interface: str = Field(default="cap0", pattern=r"^[^\s/]{1,15}$", description="the TUN interface's name")
+    mtu: int = Field(default=1400, ge=1280, le=9000, description="octets of the largest packet into the tunnel")
+    port: int = Field(default=500, ge=1, le=65535, description="IKE's UDP port")
+    nat_port: int = Field(default=4500, ge=1, le=65535, description="the UDP port of IKE and ESP behind NATs")
+    table: int = Field(default=220, ge=1, le=2**31 - 1, description="the routing table for protected networks")
+    mark: int = Field(default=0xCA90, ge=1, le=2**32 - 1, description="fwmark of packets that are protected already")
+    workers: int = Field(default=1, ge=1, le=64, description="threads that carry packets")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is logged")
+
+
+class File(Table):
+    """The whole file."""
+
+    daemon: DaemonTable = Field(default_factory=DaemonTable)
+    connection: dict[str, ConnectionTable] = Field(default_factory=dict)
