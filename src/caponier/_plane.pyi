@@ -63,10 +63,21 @@ class Plane:
         remote_port: int,
     ) -> int:
         """Add an outbound ESP tunnel-mode SA; returns its handle. Ports 0 and 0 mean raw ESP, else ESP in UDP."""
+    def move_outbound(
+        self, handle: int, *, local_address: str, local_port: int, remote_address: str, remote_port: int
+    ) -> None:
+        """Send what an outbound SA seals elsewhere: the peer's NAT gave it another address or port."""
     def remove_inbound(self, spi: int) -> None: ...
     def remove_outbound(self, handle: int) -> None: ...
     def install_policy(
-        self, *, policy: int, order: int, local: list[Selector], remote: list[Selector], action: str, outbound: int | None
+        self,
+        *,
+        policy: int,
+        order: int,
+        local: list[Selector],
+        remote: list[Selector],
+        action: str,
+        outbound: int | None,
     ) -> None:
         """Add or replace the policy numbered ``policy``. The matching policy of lowest ``order`` decides.
 
@@ -75,7 +86,7 @@ class Plane:
         """
     def remove_policy(self, policy: int) -> None: ...
     def inbound_counters(self, spi: int) -> tuple[int, int, dict[str, int]]:
-        """(packets, inner octets, drops by reason)"""
+        """(packets, inner octets, drops by reason)."""
     def outbound_counters(self, handle: int) -> tuple[int, int, dict[str, int]]: ...
     def drops(self) -> dict[str, int]:
         """Packets dropped outside of any SA, by reason."""
@@ -87,7 +98,14 @@ class Sealer:
     """One outbound SA by itself, without I/O: for tests and tools. Seals with sequence numbers from ``sequence``."""
 
     def __init__(
-        self, *, spi: int, encryption: int, key_length: int, encryption_key: bytes, integrity: int, integrity_key: bytes,
+        self,
+        *,
+        spi: int,
+        encryption: int,
+        key_length: int,
+        encryption_key: bytes,
+        integrity: int,
+        integrity_key: bytes,
         sequence: int = 1,
     ) -> None: ...
     def seal(self, inner: bytes) -> bytes:
@@ -97,7 +115,14 @@ class Opener:
     """One inbound SA by itself, without I/O."""
 
     def __init__(
-        self, *, spi: int, encryption: int, key_length: int, encryption_key: bytes, integrity: int, integrity_key: bytes,
+        self,
+        *,
+        spi: int,
+        encryption: int,
+        key_length: int,
+        encryption_key: bytes,
+        integrity: int,
+        integrity_key: bytes,
         replay_window: int = 64,
     ) -> None: ...
     def open(self, esp: bytes) -> bytes:

@@ -242,7 +242,11 @@ impl SuperPacket {
         tcp::Packet::new_unchecked(&mut body[transport..]).set_checksum(sum);
         Header {
             flags: virtio::NEEDS_CSUM,
-            gso_type: if is_v6 { virtio::GSO_TCPV6 } else { virtio::GSO_TCPV4 },
+            gso_type: if is_v6 {
+                virtio::GSO_TCPV6
+            } else {
+                virtio::GSO_TCPV4
+            },
             header_len: self.payload as u16,
             gso_size: self.size as u16,
             csum_start: transport as u16,

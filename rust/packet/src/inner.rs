@@ -148,7 +148,10 @@ impl Chain {
             }
             chain.step(packet)?;
         }
-        Err(Malformed::new("ipv6.next_header", "too many extension headers"))
+        Err(Malformed::new(
+            "ipv6.next_header",
+            "too many extension headers",
+        ))
     }
 
     fn step(&mut self, packet: &[u8]) -> Result<(), Malformed> {
@@ -167,7 +170,10 @@ impl Chain {
         self.protocol = header[0];
         self.at += length;
         if self.at > packet.len() {
-            return Err(Malformed::new("ipv6.extension_length", "outside the packet"));
+            return Err(Malformed::new(
+                "ipv6.extension_length",
+                "outside the packet",
+            ));
         }
         Ok(())
     }
@@ -241,11 +247,20 @@ mod tests {
     /// RFC 4301 section 4.4.1.1: ports, ICMP type and code, Mobility Header type.
     #[test]
     fn reads_the_selectors() {
-        let pair = Ports::Pair { source: 0x0102, destination: 0x0304 };
+        let pair = Ports::Pair {
+            source: 0x0102,
+            destination: 0x0304,
+        };
         assert_eq!(ports_of(&v4(17, 0, &[1, 2, 3, 4])), (17, pair));
         assert_eq!(ports_of(&v4(1, 0, &[8, 7])), (1, Ports::Message(0x0807)));
-        assert_eq!(ports_of(&v6(135, &[0, 0, 5, 0])), (135, Ports::Message(0x0500)));
-        assert_eq!(ports_of(&v4(50, 0, &[1, 2, 3, 4])), (50, Ports::Unavailable));
+        assert_eq!(
+            ports_of(&v6(135, &[0, 0, 5, 0])),
+            (135, Ports::Message(0x0500))
+        );
+        assert_eq!(
+            ports_of(&v4(50, 0, &[1, 2, 3, 4])),
+            (50, Ports::Unavailable)
+        );
         assert_eq!(ports_of(&v4(17, 0, &[1, 2, 3])), (17, Ports::Unavailable));
     }
 
@@ -271,16 +286,31 @@ mod tests {
         assert_eq!(inner.protocol, 17);
         assert_eq!(inner.transport, 40 + 32);
         assert_eq!(inner.fragment, Fragment::First);
-        assert_eq!(inner.ports, Ports::Pair { source: 53, destination: 54 });
+        assert_eq!(
+            inner.ports,
+            Ports::Pair {
+                source: 53,
+                destination: 54
+            }
+        );
     }
 
     #[test]
     fn endless_chains_are_refused() {
         let payload = [0u8; 8].repeat(20);
-        assert_eq!(Inner::parse(&v6(0, &payload)).map_err(|e| e.field), Err("ipv6.next_header"));
-        assert_eq!(Inner::parse(&v6(0, &[17, 1, 0])).map_err(|e| e.field), Err("ipv6.extension"));
+        assert_eq!(
+            Inner::parse(&v6(0, &payload)).map_err(|e| e.field),
+            Err("ipv6.next_header")
+        );
+        assert_eq!(
+            Inner::parse(&v6(0, &[17, 1, 0])).map_err(|e| e.field),
+            Err("ipv6.extension")
+        );
         let long = [17, 1, 0, 0, 0, 0, 0, 0];
-        assert_eq!(Inner::parse(&v6(0, &long)).map_err(|e| e.field), Err("ipv6.extension_length"));
+        assert_eq!(
+            Inner::parse(&v6(0, &long)).map_err(|e| e.field),
+            Err("ipv6.extension_length")
+        );
     }
 
     proptest! {

@@ -57,7 +57,10 @@ impl<T: AsRef<[u8]>> Packet<T> {
             return Err(Malformed::new("ipv4.ihl", "outside the packet"));
         }
         if packet.total_len() > packet.0.as_ref().len() {
-            return Err(Malformed::new("ipv4.total_length", "longer than the packet"));
+            return Err(Malformed::new(
+                "ipv4.total_length",
+                "longer than the packet",
+            ));
         }
         Ok(packet)
     }

@@ -44,7 +44,10 @@ impl<T: AsRef<[u8]>> Packet<T> {
         }
         let packet = Self(buffer);
         if packet.total_len() > packet.0.as_ref().len() {
-            return Err(Malformed::new("ipv6.payload_length", "longer than the packet"));
+            return Err(Malformed::new(
+                "ipv6.payload_length",
+                "longer than the packet",
+            ));
         }
         Ok(packet)
     }
@@ -122,8 +125,14 @@ mod tests {
         assert_eq!(packet.traffic_class(), 0xab);
         assert_eq!(packet.next_header(), 17);
         assert_eq!(packet.hop_limit(), 63);
-        assert_eq!(packet.source(), "::1".parse::<Ipv6Addr>().expect("an address"));
-        assert_eq!(packet.destination(), "::2".parse::<Ipv6Addr>().expect("an address"));
+        assert_eq!(
+            packet.source(),
+            "::1".parse::<Ipv6Addr>().expect("an address")
+        );
+        assert_eq!(
+            packet.destination(),
+            "::2".parse::<Ipv6Addr>().expect("an address")
+        );
     }
 
     #[test]

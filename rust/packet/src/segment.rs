@@ -58,12 +58,19 @@ impl<'a> Plan<'a> {
         if header.segmentation() == virtio::GSO_NONE {
             let completion = Completion::new(header, packet, inner)?;
             let cut = Cut::Whole(completion);
-            return Ok(Self { packet, cut, count: 1 });
+            return Ok(Self {
+                packet,
+                cut,
+                count: 1,
+            });
         }
         let segments = Segments::new(header, packet, inner)?;
         let count = (packet.len() - segments.payload).div_ceil(segments.size);
         if count > MAX_SEGMENTS {
-            return Err(Malformed::new("virtio_net_hdr.gso_size", "too many segments"));
+            return Err(Malformed::new(
+                "virtio_net_hdr.gso_size",
+                "too many segments",
+            ));
         }
         let (cut, count) = (Cut::Segments(segments), count.max(1));
         Ok(Self { packet, cut, count })
@@ -118,16 +125,27 @@ impl Completion {
         let start = usize::from(header.csum_start);
         let field = start + usize::from(header.csum_offset);
         if field + 2 > packet.len() {
-            return Err(Malformed::new("virtio_net_hdr.csum_start", "outside the packet"));
+            return Err(Malformed::new(
+                "virtio_net_hdr.csum_start",
+                "outside the packet",
+            ));
         }
-        let is_udp = inner.protocol == protocol::UDP
-            && usize::from(header.csum_offset) == udp::CHECKSUM_AT;
-        Ok(Some(Self { start, field, is_udp }))
+        let is_udp =
+            inner.protocol == protocol::UDP && usize::from(header.csum_offset) == udp::CHECKSUM_AT;
+        Ok(Some(Self {
+            start,
+            field,
+            is_udp,
+        }))
     }
 
     fn complete(&self, packet: &mut [u8]) {
         let sum = Checksum::new().add(&packet[self.start..]);
-        let sum = if self.is_udp { sum.finish_udp() } else { sum.finish() };
+        let sum = if self.is_udp {
+            sum.finish_udp()
+        } else {
+            sum.finish()
+        };
         packet[self.field..self.field + 2].copy_from_slice(&sum.to_be_bytes());
     }
 }
@@ -141,7 +159,10 @@ impl Segments {
         if inner.is_routed {
             // The checksums count the last address of the Routing header (RFC 8200 section 8.1); the kernel
             // hands such packets over cut.
-            return Err(Malformed::new("virtio_net_hdr.gso_type", "on a routed packet"));
+            return Err(Malformed::new(
+                "virtio_net_hdr.gso_type",
+                "on a routed packet",
+            ));
         }
         if header.gso_size == 0 {
             return Err(Malformed::new("virtio_net_hdr.gso_size", "0"));
@@ -215,7 +236,11 @@ impl Segments {
     }
 
     fn checksum(&self, protocol: u8, out: &[u8]) -> Checksum {
-        let addresses = if self.is_v6 { &out[8..40] } else { &out[12..20] };
+        let addresses = if self.is_v6 {
+            &out[8..40]
+        } else {
+            &out[12..20]
+        };
         let transport = &out[self.transport..];
         Checksum::pseudo_header(addresses, protocol, transport.len()).add(transport)
     }
@@ -228,6 +253,9 @@ fn gso_is_udp(header: &Header, inner: &Inner) -> Result<bool, Malformed> {
             Ok(false)
         }
         (virtio::GSO_UDP_L4, _, protocol::UDP) => Ok(true),
-        _ => Err(Malformed::new("virtio_net_hdr.gso_type", "does not fit the packet")),
+        _ => Err(Malformed::new(
+            "virtio_net_hdr.gso_type",
+            "does not fit the packet",
+        )),
     }
 }

@@ -46,7 +46,10 @@ impl Header {
     /// Split a frame into header and IP packet.
     pub fn decode(frame: &[u8]) -> Result<(Self, &[u8]), Malformed> {
         let Some((octets, packet)) = frame.split_first_chunk::<HEADER_LEN>() else {
-            return Err(Malformed::new("virtio_net_hdr", "shorter than its 10 octets"));
+            return Err(Malformed::new(
+                "virtio_net_hdr",
+                "shorter than its 10 octets",
+            ));
         };
         let word = |at: usize| u16::from_ne_bytes([octets[at], octets[at + 1]]);
         let header = Self {

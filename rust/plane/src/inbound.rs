@@ -65,7 +65,9 @@ fn open_one<'a>(
     if esp == KEEPALIVE {
         return Err(Drop::Keepalive);
     }
-    let spi = Packet::new_checked(&*esp).map_err(|_| Drop::Truncated)?.spi();
+    let spi = Packet::new_checked(&*esp)
+        .map_err(|_| Drop::Truncated)?
+        .spi();
     let sa = run.sa(tables, spi).ok_or(Drop::UnknownSpi)?;
     match admit(sa, esp, arrival, inbox) {
         Ok(octets) => {

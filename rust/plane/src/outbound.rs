@@ -67,7 +67,8 @@ impl Plane {
         for (index, number) in numbers.enumerate() {
             let length = plan.length(index);
             let sealed = out.push(&sa.tunnel, sa.sealer.sealed_len(length), |slot| {
-                sa.sealer.seal_segment(plan, index, next_header, number, slot)
+                sa.sealer
+                    .seal_segment(plan, index, next_header, number, slot)
             });
             match sealed {
                 Ok(()) => {

@@ -124,7 +124,10 @@ mod tests {
             push(&mut out, 4500, length, octet);
         }
         push(&mut out, 4501, 100, 6);
-        assert_eq!(shape(&out), [(100, 3, 260), (60, 1, 60), (100, 1, 100), (100, 1, 100)]);
+        assert_eq!(
+            shape(&out),
+            [(100, 3, 260), (60, 1, 60), (100, 1, 100), (100, 1, 100)]
+        );
         let first = out.octets(&out.trains()[0]);
         let lengths: Vec<_> = first.chunks(100).map(|c| (c.len(), c[0])).collect();
         assert_eq!(lengths, [(100, 1), (100, 2), (60, 3)]);

@@ -6,7 +6,7 @@ use crate::counters::DropCounters;
 use crate::drops::Drop;
 use crate::error::PlaneError;
 use crate::events::Events;
-use crate::parameters::{
+use crate::parameters::{Tunnel, 
     Action, Counters, Event, InboundParameters, OutboundParameters, PolicyParameters,
 };
 use crate::sad::Sad;
@@ -70,6 +70,14 @@ impl Plane {
         self.write().sad.install_outbound(&p)
     }
 
+    /// Send what an outbound SA seals elsewhere: the peer's NAT gave it another address or port.
+    ///
+    /// # Errors
+    /// No SA has this handle, or the tunnel is none.
+    pub fn move_outbound(&self, handle: u64, tunnel: Tunnel) -> Result<(), PlaneError> {
+        self.write().sad.move_outbound(handle, tunnel)
+    }
+
     /// Remove an inbound SA and wipe its keys.
     ///
     /// # Errors
@@ -93,7 +101,10 @@ impl Plane {
     pub fn install_policy(&self, p: PolicyParameters) -> Result<(), PlaneError> {
         let mut tables = self.write();
         if let Action::Protect(Some(handle)) = p.action {
-            tables.sad.outbound(handle).ok_or(PlaneError::UnknownHandle(handle))?;
+            tables
+                .sad
+                .outbound(handle)
+                .ok_or(PlaneError::UnknownHandle(handle))?;
         }
         tables.spd.install(p)
     }
@@ -131,7 +142,10 @@ impl Plane {
     /// No SA has this handle.
     pub fn outbound_counters(&self, handle: u64) -> Result<Counters, PlaneError> {
         let tables = self.read();
-        let sa = tables.sad.outbound(handle).ok_or(PlaneError::UnknownHandle(handle))?;
+        let sa = tables
+            .sad
+            .outbound(handle)
+            .ok_or(PlaneError::UnknownHandle(handle))?;
         Ok(sa.counters.read())
     }
 

@@ -62,7 +62,10 @@ impl<V> PrefixMap<V> {
 
     fn count_length(&mut self, prefix: Prefix) {
         let lengths = &mut self.lengths[usize::from(prefix.is_v6)];
-        match lengths.iter_mut().find(|(length, _)| *length == prefix.length) {
+        match lengths
+            .iter_mut()
+            .find(|(length, _)| *length == prefix.length)
+        {
             Some((_, count)) => *count += 1,
             None => lengths.push((prefix.length, 1)),
         }
@@ -70,7 +73,10 @@ impl<V> PrefixMap<V> {
 
     fn forget_length(&mut self, prefix: Prefix) {
         let lengths = &mut self.lengths[usize::from(prefix.is_v6)];
-        if let Some((_, count)) = lengths.iter_mut().find(|(length, _)| *length == prefix.length) {
+        if let Some((_, count)) = lengths
+            .iter_mut()
+            .find(|(length, _)| *length == prefix.length)
+        {
             *count -= 1;
         }
         lengths.retain(|(_, count)| *count > 0);
@@ -80,7 +86,11 @@ impl<V> PrefixMap<V> {
 impl Prefix {
     fn new(is_v6: bool, bits: u128, length: u8) -> Self {
         let free = width(is_v6) - u32::from(length);
-        let bits = bits.checked_shr(free).unwrap_or(0).checked_shl(free).unwrap_or(0);
+        let bits = bits
+            .checked_shr(free)
+            .unwrap_or(0)
+            .checked_shl(free)
+            .unwrap_or(0);
         Self {
             is_v6,
             length,
@@ -102,7 +112,9 @@ pub(crate) fn decompose(first: IpAddr, last: IpAddr) -> Vec<Prefix> {
             length: (width(is_v6) - free) as u8,
             bits: first,
         });
-        let next = 1u128.checked_shl(free).and_then(|size| first.checked_add(size));
+        let next = 1u128
+            .checked_shl(free)
+            .and_then(|size| first.checked_add(size));
         match next {
             Some(next) => first = next,
             None => break,

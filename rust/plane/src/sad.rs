@@ -23,7 +23,9 @@ impl Inbound {
     fn new(p: &InboundParameters) -> Result<Self, PlaneError> {
         same_family(p.local_address, p.remote_address)?;
         let selectors = p.local.iter().chain(&p.remote);
-        selectors.map(Selector::validate).collect::<Result<(), _>>()?;
+        selectors
+            .map(Selector::validate)
+            .collect::<Result<(), _>>()?;
         Ok(Self {
             opener: Opener::new(p.spi, &p.keys, p.replay_window)?,
             local: p.local.clone(),
@@ -55,10 +57,7 @@ pub(crate) struct Outbound {
 
 impl Outbound {
     fn new(handle: u64, p: &OutboundParameters) -> Result<Self, PlaneError> {
-        same_family(p.tunnel.local, p.tunnel.remote)?;
-        if (p.tunnel.local_port == 0) != (p.tunnel.remote_port == 0) {
-            return Err(PlaneError::Ports(p.tunnel.local_port, p.tunnel.remote_port));
-        }
+        check_tunnel(&p.tunnel)?;
         Ok(Self {
             handle,
             sealer: Sealer::new(p.spi, &p.keys, 1)?,
@@ -120,9 +119,17 @@ impl Sad {
 
     pub(crate) fn install_outbound(&mut self, p: &OutboundParameters) -> Result<u64, PlaneError> {
         let handle = self.next_handle;
-        self.outbound.insert(handle, Outbound::new(handle, p)?.into());
+        self.outbound
+            .insert(handle, Outbound::new(handle, p)?.into());
         self.next_handle += 1;
         Ok(handle)
+    }
+
+    pub(crate) fn move_outbound(&mut self, handle: u64, tunnel: Tunnel) -> Result<(), PlaneError> {
+        check_tunnel(&tunnel)?;
+        let sa = self.outbound.get_mut(&handle).ok_or(PlaneError::UnknownHandle(handle))?;
+        sa.tunnel = tunnel;
+        Ok(())
     }
 
     pub(crate) fn remove_inbound(&mut self, spi: u32) -> Result<(), PlaneError> {
@@ -134,6 +141,14 @@ impl Sad {
         let removed = self.outbound.remove(&handle);
         removed.map(|_| ()).ok_or(PlaneError::UnknownHandle(handle))
     }
+}
+
+fn check_tunnel(tunnel: &Tunnel) -> Result<(), PlaneError> {
+    same_family(tunnel.local, tunnel.remote)?;
+    if (tunnel.local_port == 0) != (tunnel.remote_port == 0) {
+        return Err(PlaneError::Ports(tunnel.local_port, tunnel.remote_port));
+    }
+    Ok(())
 }
 
 fn same_family(local: IpAddr, remote: IpAddr) -> Result<(), PlaneError> {

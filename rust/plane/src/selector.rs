@@ -37,7 +37,10 @@ impl Selector {
         if self.first.is_ipv4() == self.last.is_ipv4() && self.first <= self.last {
             return Ok(());
         }
-        Err(PlaneError::Selector(format!("{}-{}", self.first, self.last)))
+        Err(PlaneError::Selector(format!(
+            "{}-{}",
+            self.first, self.last
+        )))
     }
 
     fn is_any_port(&self) -> bool {
@@ -120,13 +123,28 @@ mod tests {
     /// RFC 4301 section 4.4.1.1: addresses, protocol and ports all must match.
     #[test]
     fn compares_every_field() {
-        let packet = inner(6, Ports::Pair { source: 999, destination: 443 });
+        let packet = inner(
+            6,
+            Ports::Pair {
+                source: 999,
+                destination: 443,
+            },
+        );
         let admits = |local, remote| admit(&[local], &[remote], &packet);
-        assert!(admits(selector(0, ANY, HERE), selector(6, (443, 443), THERE)));
-        assert!(!admits(selector(0, ANY, HERE), selector(6, (444, 500), THERE)));
+        assert!(admits(
+            selector(0, ANY, HERE),
+            selector(6, (443, 443), THERE)
+        ));
+        assert!(!admits(
+            selector(0, ANY, HERE),
+            selector(6, (444, 500), THERE)
+        ));
         assert!(!admits(selector(17, ANY, HERE), selector(0, ANY, THERE)));
         assert!(!admits(selector(0, ANY, THERE), selector(0, ANY, THERE)));
-        assert!(!admits(selector(0, ANY, ("::", "ffff::")), selector(0, ANY, THERE)));
+        assert!(!admits(
+            selector(0, ANY, ("::", "ffff::")),
+            selector(0, ANY, THERE)
+        ));
         assert!(!admits(selector(6, OPAQUE, HERE), selector(6, ANY, THERE)));
     }
 
@@ -134,7 +152,12 @@ mod tests {
     #[test]
     fn hidden_ports_pass_any_and_opaque() {
         let packet = inner(6, Ports::Unavailable);
-        for (ports, expected) in [(ANY, true), (OPAQUE, true), ((80, 80), false), ((1, 65535), false)] {
+        for (ports, expected) in [
+            (ANY, true),
+            (OPAQUE, true),
+            ((80, 80), false),
+            ((1, 65535), false),
+        ] {
             let local = [selector(6, ports, HERE)];
             assert_eq!(admit(&local, &[selector(6, ANY, THERE)], &packet), expected);
         }
@@ -146,13 +169,19 @@ mod tests {
         let echo = inner(1, Ports::Message(0x0800));
         let request = selector(1, (0x0800, 0x0800), HERE);
         assert!(admit(&[request], &[selector(1, OPAQUE, THERE)], &echo));
-        assert!(!admit(&[selector(1, OPAQUE, HERE)], &[selector(1, ANY, THERE)], &echo));
+        assert!(!admit(
+            &[selector(1, OPAQUE, HERE)],
+            &[selector(1, ANY, THERE)],
+            &echo
+        ));
     }
 
     #[test]
     fn ranges_are_validated() {
         assert!(selector(0, ANY, HERE).validate().is_ok());
-        assert!(selector(0, ANY, ("10.0.0.2", "10.0.0.1")).validate().is_err());
+        assert!(selector(0, ANY, ("10.0.0.2", "10.0.0.1"))
+            .validate()
+            .is_err());
         assert!(selector(0, ANY, ("10.0.0.2", "::1")).validate().is_err());
     }
 }

@@ -90,7 +90,9 @@ impl Spd {
     /// Add a policy, or replace the one of this number.
     pub(crate) fn install(&mut self, parameters: PolicyParameters) -> Result<(), PlaneError> {
         let selectors = parameters.local.iter().chain(&parameters.remote);
-        selectors.map(Selector::validate).collect::<Result<(), _>>()?;
+        selectors
+            .map(Selector::validate)
+            .collect::<Result<(), _>>()?;
         self.forget(parameters.policy);
         let policy = Arc::new(Policy {
             parameters,
@@ -98,10 +100,12 @@ impl Spd {
         });
         for prefix in policy.prefixes() {
             // Two ranges may share a prefix: file the policy there once.
-            self.by_destination.retain(prefix, |filed| !Arc::ptr_eq(filed, &policy));
+            self.by_destination
+                .retain(prefix, |filed| !Arc::ptr_eq(filed, &policy));
             let rank = policy.rank();
             let value = Arc::clone(&policy);
-            self.by_destination.insert(prefix, value, |filed| filed.rank() < rank);
+            self.by_destination
+                .insert(prefix, value, |filed| filed.rank() < rank);
         }
         self.policies.insert(policy.number(), policy);
         Ok(())
@@ -113,7 +117,8 @@ impl Spd {
             return false;
         };
         for prefix in policy.prefixes() {
-            self.by_destination.retain(prefix, |filed| !Arc::ptr_eq(filed, &policy));
+            self.by_destination
+                .retain(prefix, |filed| !Arc::ptr_eq(filed, &policy));
         }
         true
     }
@@ -138,7 +143,24 @@ mod tests {
     /// Addresses close together, so that ranges overlap often.
     fn address(is_v6: bool, number: u8) -> IpAddr {
         if is_v6 {
-            IpAddr::from([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number >> 4, number << 4])
+            IpAddr::from([
+                0x20,
+                1,
+                0xd,
+                0xb8,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                number >> 4,
+                number << 4,
+            ])
         } else {
             IpAddr::from([10, 0, number >> 4, number << 4])
         }
@@ -179,7 +201,10 @@ mod tests {
         let ports = prop_oneof![
             Just(Ports::Unavailable),
             (0u16..4).prop_map(Ports::Message),
-            (0u16..4, 0u16..4).prop_map(|(source, destination)| Ports::Pair { source, destination })
+            (0u16..4, 0u16..4).prop_map(|(source, destination)| Ports::Pair {
+                source,
+                destination
+            })
         ];
         let protocol = prop_oneof![Just(6u8), Just(17), Just(1), Just(50)];
         (any::<bool>(), any::<u8>(), any::<u8>(), ports, protocol).prop_map(

@@ -117,7 +117,10 @@ impl Opener {
     }
 
     /// The lock is uncontended where packets of one SA arrive at one thread, as the sockets' steering has it.
-    fn with_window(&self, step: impl FnOnce(&mut Window) -> Result<(), Refused>) -> Result<(), Drop> {
+    fn with_window(
+        &self,
+        step: impl FnOnce(&mut Window) -> Result<(), Refused>,
+    ) -> Result<(), Drop> {
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(step(&mut window)?)
     }

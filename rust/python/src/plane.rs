@@ -134,6 +134,20 @@ impl Plane {
         self.plane.install_outbound(parameters).map_err(refused)
     }
 
+    /// Send what an outbound SA seals elsewhere.
+    #[pyo3(signature = (handle, *, local_address, local_port, remote_address, remote_port))]
+    fn move_outbound(
+        &self,
+        handle: u64,
+        local_address: &str,
+        local_port: u16,
+        remote_address: &str,
+        remote_port: u16,
+    ) -> PyResult<()> {
+        let (local, remote) = (parse::address(local_address)?, parse::address(remote_address)?);
+        self.plane.move_outbound(handle, Tunnel { local, local_port, remote, remote_port }).map_err(refused)
+    }
+
     /// Remove an inbound SA.
     fn remove_inbound(&self, spi: u32) -> PyResult<()> {
         self.plane.remove_inbound(spi).map_err(refused)

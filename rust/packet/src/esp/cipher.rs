@@ -106,7 +106,9 @@ impl Aead {
         let at = body.len().checked_sub(AEAD_ICV_LEN).ok_or(Refused)?;
         let (text, icv) = body.split_at_mut(at);
         let nonce = self.nonce(iv);
-        let tag = self.key.seal_in_place_separate_tag(nonce, Aad::from(&*header), text);
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(nonce, Aad::from(&*header), text);
         icv.copy_from_slice(tag.map_err(|_| Refused)?.as_ref());
         Ok(())
     }
@@ -168,7 +170,9 @@ impl CbcSealing {
         let mut iv_key = Zeroizing::new([0; 16]);
         rand::fill(&mut iv_key[..]).map_err(|_| KeyError::Refused)?;
         let iv_key = UnboundCipherKey::new(&cipher::AES_128, &iv_key[..]);
-        let iv_key = iv_key.and_then(EncryptingKey::ecb).map_err(|_| KeyError::Refused)?;
+        let iv_key = iv_key
+            .and_then(EncryptingKey::ecb)
+            .map_err(|_| KeyError::Refused)?;
         Ok(Self {
             key: EncryptingKey::cbc(cbc_key(material)?).map_err(|_| KeyError::Refused)?,
             iv_key,
@@ -183,7 +187,9 @@ impl CbcSealing {
     /// An IV that nobody can predict, for a sequence number that is used once.
     pub(super) fn iv(&self, sequence: u64) -> Result<[u8; AES_BLOCK], Refused> {
         let mut block = u128::from(sequence).to_be_bytes();
-        let encrypted = self.iv_key.less_safe_encrypt(&mut block, EncryptionContext::None);
+        let encrypted = self
+            .iv_key
+            .less_safe_encrypt(&mut block, EncryptionContext::None);
         encrypted.map(|_| block).map_err(|_| Refused)
     }
 

@@ -53,7 +53,9 @@ impl fmt::Debug for KeyMaterial {
 #[non_exhaustive]
 pub enum KeyError {
     /// The encryption algorithm is not implemented.
-    #[error("encryption transform {encryption} with a key of {key_length} bits is not implemented")]
+    #[error(
+        "encryption transform {encryption} with a key of {key_length} bits is not implemented"
+    )]
     Encryption {
         /// IKEv2 transform id.
         encryption: u16,

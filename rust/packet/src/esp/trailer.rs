@@ -37,7 +37,10 @@ impl Trailer {
             return Err(OpenError::BadPadding);
         };
         let pad_len = usize::from(*pad_len);
-        let payload_len = before.len().checked_sub(pad_len).ok_or(OpenError::BadPadding)?;
+        let payload_len = before
+            .len()
+            .checked_sub(pad_len)
+            .ok_or(OpenError::BadPadding)?;
         if before[payload_len..] != PADDING[..pad_len] {
             return Err(OpenError::BadPadding);
         }
@@ -76,10 +79,20 @@ mod tests {
     /// RFC 4303 section 2.4: a receiver should inspect the padding.
     #[test]
     fn wrong_padding_is_refused() {
-        for plaintext in [&[][..], &[4], &[1, 4], &[1, 3, 2, 4], &[0, 1, 4], &[1, 2, 3, 4, 4]] {
+        for plaintext in [
+            &[][..],
+            &[4],
+            &[1, 4],
+            &[1, 3, 2, 4],
+            &[0, 1, 4],
+            &[1, 2, 3, 4, 4],
+        ] {
             assert_eq!(Trailer::decode(plaintext), Err(OpenError::BadPadding));
         }
-        let empty = Trailer { payload_len: 0, next_header: 59 };
+        let empty = Trailer {
+            payload_len: 0,
+            next_header: 59,
+        };
         assert_eq!(Trailer::decode(&[0, 59]), Ok(empty));
     }
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from caponier.doi.ikev2 import ProtocolId
+from caponier.mechanisms.negotiation.selectors import TrafficSelector
 from caponier.protocols.ike.effects import ChildSa
+from caponier.protocols.ike.path import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,13 @@ class Engine(Protocol):
     def remove(self, protocol: ProtocolId, spi_in: int) -> None:
         """Remove both directions; the policy too when no other Child SA serves it."""
 
-    def trap(self, connection: str, child: str, local: Sequence[object], remote: Sequence[object]) -> None:
-        """Install a policy without an SA: the first packet reports :class:`Acquire`. ``local`` and
-        ``remote`` are traffic selectors."""
+    def move(self, protocol: ProtocolId, spi_in: int, path: Path) -> None:
+        """Send along another path from now on."""
+
+    def trap(
+        self, connection: str, child: str, local: Sequence[TrafficSelector], remote: Sequence[TrafficSelector]
+    ) -> None:
+        """Install a policy without an SA: the first packet reports :class:`Acquire`."""
 
     def untrap(self, connection: str, child: str) -> None: ...
 

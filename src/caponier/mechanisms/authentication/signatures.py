@@ -160,6 +160,13 @@ class PrivateKey:
     def __repr__(self) -> str:
         return f"PrivateKey({self.kind})"
 
+    def __eq__(self, other: object) -> bool:
+        """Equal keys have equal public keys; a configuration that is read again is compared so."""
+        return isinstance(other, PrivateKey) and self.public_key == other.public_key
+
+    def __hash__(self) -> int:
+        return hash(self.public_key)
+
     @property
     def kind(self) -> str:
         """``rsa``, ``ecdsa`` or ``ed25519``."""

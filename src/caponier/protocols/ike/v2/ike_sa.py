@@ -97,7 +97,7 @@ class IkeSa:
         self.now = now
         self.began = now  #: instant of the first message
         self.since: float | None = None  #: instant of establishment
-        self.last_heard = now  #: instant of the last authentic message, or of traffic
+        self.last_heard = now  #: instant of the last authentic message
         self.timers = TimerTable()
         self.requests = RequestLane(self, next_id=1 if is_initiator else 0)
         self.responses = ResponseLane(expected=0 if is_initiator else 1)
@@ -132,10 +132,6 @@ class IkeSa:
         self.now = now
         for timer in self.timers.expired(now):
             self._handle(timer)
-
-    def heard_traffic(self, now: float) -> None:
-        """Packets of a Child SA came in: the peer lives (RFC 7296 section 2.4)."""
-        self.last_heard = max(self.last_heard, now)
 
     # -- ask
 

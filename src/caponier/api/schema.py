@@ -1,0 +1,166 @@
+"""What the control API says: JSON, and the types of it. Times are UTC, durations seconds, counts whole numbers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Model(BaseModel):
+    """An answer, or a part of one."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class VersionInfo(Model):
+    """What is running."""
+
+    caponier: str
+    plane: str
+    python: str
+    cryptography: str
+    system: str
+
+
+class Problem(Model):
+    """An error, in words that help.
+
+    Attributes:
+        kind: the error's name: ``NoProposalChosen``.
+        message: what happened and why.
+        hint: how to mend it.
+        offered: what the peer offered, or what we offered to a peer that refused.
+        accepted: what we accept.
+        setting: the configuration key, relative to its connection.
+        file: the configuration file.
+        line: the line to look at, counted from 1.
+    """
+
+    kind: str
+    message: str
+    hint: str | None = None
+    offered: str | None = None
+    accepted: str | None = None
+    setting: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+
+class Trouble(Model):
+    """Why something did not come to be, or is no more."""
+
+    when: datetime
+    connection: str | None
+    child: str | None
+    peer: str
+    problem: Problem
+
+
+class Traffic(Model):
+    """One direction of a Child SA: inner packets, their octets, and drops by reason."""
+
+    packets: int
+    octets: int
+    dropped: dict[str, int]
+
+
+class ChildSa(Model):
+    """A Child SA."""
+
+    name: str
+    protocol: str
+    mode: str
+    spi_in: int
+    spi_out: int
+    suite: str
+    local: list[str]
+    remote: list[str]
+    encapsulated: bool
+    seconds: float  #: since its installation
+    inbound: Traffic | None
+    outbound: Traffic | None
+
+
+class IkeSa(Model):
+    """An IKE SA."""
+
+    spi_i: str
+    spi_r: str
+    connection: str
+    role: str
+    phase: str
+    local_address: str
+    local_port: int
+    remote_address: str
+    remote_port: int
+    suite: str
+    local_id: str
+    remote_id: str
+    local_auth: str
+    remote_auth: str
+    nat_here: bool
+    nat_there: bool
+    seconds: float  #: since its establishment
+    silent_seconds: float  #: since the peer was last heard
+    children: list[ChildSa]
+
+
+class ConfiguredChild(Model):
+    """A Child SA that is configured."""
+
+    name: str
+    local: list[str]
+    remote: list[str]
+    proposals: list[str]
+
+
+class ConfiguredConnection(Model):
+    """A connection that is configured."""
+
+    name: str
+    start: str
+    local_id: str
+    remote_id: str
+    remote_addresses: list[str]
+    proposals: list[str]
+    children: list[ConfiguredChild]
+
+
+class Status(Model):
+    """Everything that is."""
+
+    since: datetime
+    file: str
+    interface: str
+    connections: list[ConfiguredConnection]
+    ike_sas: list[IkeSa]
+    troubles: list[Trouble]
+    half_open: int
+    drops: dict[str, int]  #: IKE datagrams, by reason
+    plane_drops: dict[str, int]  #: packets outside of any SA, by reason
+    warnings: list[str]
+
+
+class Happening(Model):
+    """Something that happened."""
+
+    when: datetime
+    kind: str
+    connection: str | None
+    text: str
+    problem: Problem | None = None
+
+
+class Request(Model):
+    """What ``up`` and ``down`` are asked with."""
+
+    connection: str
+    child: str | None = None
+    seconds: float = 30.0
+
+
+class Done(Model):
+    """It was done."""
+
+    text: list[str] = []

@@ -1,0 +1,426 @@
+"""The daemon: connections that come up, stay up, and go down again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Self
+
+from caponier.daemon import health
+from caponier.daemon.config import Configuration, Place, load
+from caponier.daemon.driver import Driver
+from caponier.daemon.engines.base import Acquire, SaTraffic, SequenceExhausted
+from caponier.daemon.engines.userspace import UserspaceEngine
+from caponier.daemon.journal import Journal, Trouble
+from caponier.daemon.routes import Route, Routes, networks
+from caponier.daemon.sockets import Sockets, open_sockets
+from caponier.errors import CaponierError, EngineError, MisuseError
+from caponier.protocols.ike.events import (
+    ChildSaInstalled,
+    Event,
+    IkeSaClosed,
+    IkeSaEstablished,
+    IkeSaStatus,
+    NegotiationFailed,
+)
+from caponier.protocols.ike.path import Path
+from caponier.protocols.ike.policy import Connection, Start
+
+FIRST_RETRY, LAST_RETRY = 1.0, 60.0  #: seconds between attempts to bring a connection back, doubling
+FAREWELL_SECONDS = 4.0  #: how long peers may take to confirm our Deletes when we stop
+
+log = logging.getLogger("caponier.daemon")
+
+
+class UnknownName(MisuseError):
+    """There is no connection or child of that name."""
+
+
+class TookTooLong(CaponierError):
+    """Somebody waited, and it is not there yet; it may still come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that a status shows.
+
+    Attributes:
+        since: when the daemon started, UTC.
+        now: the instant that IKE SAs' times are measured from.
+        configuration: in force.
+        ike_sas: as the core tells them.
+        traffic: by inbound SPI.
+        troubles: the last ones.
+        half_open: IKE SAs of peers that have not authenticated themselves.
+        drops: IKE datagrams that were dropped, by reason.
+        plane_drops: packets dropped outside of any SA, by reason.
+        interface: the tunnel's.
+        warnings: what of the system's settings is in the way.
+    """
+
+    since: datetime
+    now: float
+    configuration: Configuration
+    ike_sas: tuple[IkeSaStatus, ...]
+    traffic: Mapping[int, SaTraffic]
+    troubles: tuple[Trouble, ...]
+    half_open: int
+    drops: Mapping[str, int]
+    plane_drops: Mapping[str, int]
+    interface: str
+    warnings: list[str]
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What the daemon keeps of one connection.
+
+    Attributes:
+        is_wanted: whether it is brought back when it is lost.
+        pause: seconds until the next attempt.
+        retry: the attempt that is due.
+        waiting: who waits for it to come up.
+        trapped: its routes while it waits for traffic.
+    """
+
+    is_wanted: bool
+    pause: float = FIRST_RETRY
+    retry: asyncio.TimerHandle | None = None
+    waiting: list[tuple[str | None, asyncio.Future[None]]] = field(default_factory=list)
+    trapped: list[Route] = field(default_factory=list)
+
+
+class Daemon:
+    """A running daemon; an asynchronous context manager.
+
+    Args:
+        configuration: valid.
+
+    Raises:
+        EngineError: a privilege is missing, or the system refuses something; nothing is left behind.
+        PortTaken: another program has our ports.
+    """
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._watches: dict[str, _Watch] = {}
+        self.journal = Journal(self._place)
+        self._news = asyncio.Event()
+        self.since = datetime.now(UTC)
+        self._undo = contextlib.ExitStack()
+
+    async def __aenter__(self) -> Self:
+        with contextlib.ExitStack() as undo:
+            self._open(undo)
+            self._undo = undo.pop_all()
+        self._driver.start()
+        asyncio.get_running_loop().add_reader(self._engine.event_fd(), self._engine_events)
+        for connection in self._configuration.connections.values():
+            self._add(connection)
+        self._driver.pump()
+        log.info("ready interface=%s connections=%d", self._engine.interface, len(self._watches))
+        return self
+
+    def _open(self, undo: contextlib.ExitStack) -> None:
+        table = self._configuration.daemon
+        self._sockets: Sockets = open_sockets(self._configuration.settings.ports, table.mark)
+        undo.callback(self._sockets.close)
+        self._engine = UserspaceEngine(table.interface, table.mark, table.workers)
+        undo.callback(self._engine.close)
+        self._engine.attach(self._sockets.esp_udp, self._sockets.esp_raw)
+        self._routes = Routes(self._engine.interface, table.table, table.mark, table.mtu)
+        undo.callback(self._routes.close)
+        self._driver = Driver(self._configuration.settings, self._sockets, self._engine, self._routes, self._take)
+
+    async def __aexit__(self, *failure: object) -> None:
+        """Tell the peers, then give everything back."""
+        for watch in self._watches.values():
+            watch.is_wanted = False
+            self._stop_retrying(watch)
+        try:
+            self._driver.endpoint.shut_down(self._driver.now)
+            self._driver.pump()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_SECONDS):
+                    await self._until(lambda: self._driver.endpoint.is_idle)
+        finally:
+            asyncio.get_running_loop().remove_reader(self._engine.event_fd())
+            self._driver.stop()
+            self._undo.close()
+            log.info("stopped")
+
+    # -- what people ask
+
+    async def up(self, connection: str, child: str | None, seconds: float) -> None:
+        """Bring a connection up, or one Child SA of it, and wait until it is.
+
+        Raises:
+            UnknownName: there is no such thing.
+            CaponierError: why it did not come up.
+            TookTooLong: neither yes nor no within ``seconds``.
+        """
+        wanted = self._named(connection, child)
+        watch = self._watches[connection]
+        watch.is_wanted = wanted.start is Start.BOOT
+        if self._is_up(wanted, child):
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        watch.waiting.append((child, future))
+        self._connect(wanted)
+        try:
+            async with asyncio.timeout(seconds):
+                await future
+        except TimeoutError:
+            raise TookTooLong(
+                f"{connection} is not up after {seconds:g} seconds; it is still being tried",
+                hint="see why: caponier status",
+            ) from None
+        finally:
+            with contextlib.suppress(ValueError):
+                watch.waiting.remove((child, future))
+
+    async def down(self, connection: str, child: str | None, seconds: float) -> None:
+        """Bring a connection down, or one Child SA of it, and wait until the peer has confirmed.
+
+        Raises:
+            UnknownName: there is no such thing.
+            TookTooLong: the peer did not confirm within ``seconds``.
+        """
+        wanted = self._named(connection, child)
+        if child is None:
+            watch = self._watches[connection]
+            watch.is_wanted = False
+            self._stop_retrying(watch)
+        self._driver.endpoint.terminate(connection, self._driver.now, child)
+        self._driver.pump()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._until(lambda: not self._has_sa(wanted, child))
+        except TimeoutError:
+            raise TookTooLong(f"the peer of {connection} has not confirmed after {seconds:g} seconds") from None
+
+    def reload(self) -> list[str]:
+        """Read the configuration again; only what changed is touched.
+
+        Returns:
+            What changed, for people.
+
+        Raises:
+            InvalidConfiguration: nothing was changed.
+        """
+        fresh = load(self._configuration.file)
+        old, new = self._configuration.connections, fresh.connections
+        gone = [name for name in old if name not in new]
+        changed = [name for name in new if name in old and new[name] != old[name]]
+        added = [name for name in new if name not in old]
+        told = [f"removed {name}" for name in gone] + [f"changed {name}" for name in changed]
+        told += [f"added {name}" for name in added]
+        if fresh.daemon != self._configuration.daemon:
+            told.append("the daemon table changed: it takes effect with the next start")
+        for name in (*gone, *changed):
+            self._remove(name)
+        self._configuration = fresh
+        for name in (*changed, *added):
+            self._add(new[name])
+        self._driver.pump()
+        self.journal.note("reloaded", None, "; ".join(told) or "nothing changed")
+        return told
+
+    def snapshot(self) -> Snapshot:
+        """What is, now."""
+        sas = self._driver.endpoint.ike_sas()
+        drops = dict(self._driver.endpoint.drops)
+        for reason, count in self._driver.drops.items():
+            drops[reason] = drops.get(reason, 0) + count
+        return Snapshot(
+            since=self.since,
+            now=self._driver.now,
+            configuration=self._configuration,
+            ike_sas=sas,
+            traffic=self._traffic(sas),
+            troubles=self.journal.troubles,
+            half_open=self._driver.endpoint.half_open,
+            drops=drops,
+            plane_drops=self._engine.drops(),
+            interface=self._engine.interface,
+            warnings=health.warnings(self._configuration.connections.values(), self._engine.interface),
+        )
+
+    def _place(self, connection: str | None, setting: str | None) -> Place | None:
+        return self._configuration.place(connection, setting)
+
+    def _traffic(self, sas: tuple[IkeSaStatus, ...]) -> dict[int, SaTraffic]:
+        found = {}
+        for sa in sas:
+            for child in sa.children:
+                with contextlib.suppress(EngineError):
+                    found[child.spi_in] = self._engine.counters(child.spi_in)
+        return found
+
+    # -- connections
+
+    def _add(self, connection: Connection) -> None:
+        self._driver.endpoint.add_connection(connection)
+        watch = _Watch(is_wanted=connection.start is Start.BOOT)
+        self._watches[connection.name] = watch
+        if connection.start is Start.ON_DEMAND:
+            self._trap(connection, watch)
+        if watch.is_wanted:
+            self._connect(connection)
+
+    def _remove(self, name: str) -> None:
+        watch = self._watches.pop(name)
+        self._stop_retrying(watch)
+        for _, future in watch.waiting:
+            if not future.done():
+                future.set_exception(UnknownName(f"connection {name} was removed or changed meanwhile"))
+        self._routes.remove(watch.trapped)
+        for child in self._configuration.connections[name].children:
+            self._engine.untrap(name, child.name)
+        self._driver.endpoint.remove_connection(name, self._driver.now)
+        self.journal.forget(name)
+
+    def _trap(self, connection: Connection, watch: _Watch) -> None:
+        """Let the first packet that wants this connection report it."""
+        for child in connection.children:
+            self._engine.trap(connection.name, child.name, child.local, child.remote)
+            watch.trapped += [Route(network) for network in networks(child.remote)]
+        self._routes.add(watch.trapped)
+
+    def _connect(self, connection: Connection) -> None:
+        """Start bringing a connection up; a failure to even start is told like any other."""
+        try:
+            path = self._path(connection)
+            self._driver.endpoint.initiate(connection.name, path, self._driver.now)
+        except CaponierError as error:
+            self._failed(connection.name, None, error)
+            self.journal.trouble(connection.name, None, "", error)
+        self._driver.pump()
+
+    def _path(self, connection: Connection) -> Path:
+        ports = self._configuration.settings.ports
+        for remote in connection.remote.addresses:
+            ours = [local for local in connection.local.addresses if local.version == remote.version]
+            local = ours[0] if ours else self._routes.local_address_towards(remote)
+            if local is not None and (ours or not connection.local.addresses):
+                return Path(local, ports.ike, remote, ports.ike)
+        if not connection.remote.addresses:
+            raise MisuseError(
+                f"where is the peer of {connection.name}? remote.address says anywhere",
+                hint="set remote.address, or let the peer connect",
+            )
+        raise EngineError(
+            f"no address of ours reaches {connection.remote.addresses[0]}",
+            hint="is there a route, and does local.address have the same family?",
+        )
+
+    def _named(self, connection: str, child: str | None) -> Connection:
+        found = self._configuration.connections.get(connection)
+        if found is None:
+            known = ", ".join(self._configuration.connections) or "none"
+            raise UnknownName(f"there is no connection named {connection}", hint=f"there are: {known}")
+        if child is not None and all(policy.name != child for policy in found.children):
+            known = ", ".join(policy.name for policy in found.children)
+            raise UnknownName(f"connection {connection} has no child named {child}", hint=f"it has: {known}")
+        return found
+
+    def _sas(self, connection: str) -> list[IkeSaStatus]:
+        return [sa for sa in self._driver.endpoint.ike_sas() if sa.connection == connection]
+
+    def _is_up(self, connection: Connection, child: str | None) -> bool:
+        there = {each.name for sa in self._sas(connection.name) for each in sa.children}
+        wanted = {policy.name for policy in connection.children} if child is None else {child}
+        return wanted <= there
+
+    def _has_sa(self, connection: Connection, child: str | None) -> bool:
+        sas = self._sas(connection.name)
+        return bool(sas) if child is None else any(each.name == child for sa in sas for each in sa.children)
+
+    # -- what happens
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something has happened that makes ``condition`` true."""
+        while not condition():
+            self._news.clear()
+            await self._news.wait()
+
+    def _take(self, event: Event) -> None:
+        self.journal.take(event)
+        self._news.set()
+        match event:
+            case IkeSaEstablished(sa) if sa.connection in self._watches:
+                watch = self._watches[sa.connection]
+                watch.pause = FIRST_RETRY
+                self._stop_retrying(watch)
+            case ChildSaInstalled(_, connection, _):
+                self._arrived(connection)
+            case NegotiationFailed(connection, child, _, _, error) if connection is not None:
+                self._failed(connection, child, error)
+                if child is None:
+                    self._retry(connection)
+            case IkeSaClosed(_, connection, _, error):
+                if error is not None:
+                    self._failed(connection, None, error)
+                self._retry(connection)
+            case _:
+                pass
+
+    def _arrived(self, name: str) -> None:
+        watch, connection = self._watches.get(name), self._configuration.connections.get(name)
+        if watch is None or connection is None:
+            return
+        for child, future in watch.waiting:
+            if not future.done() and self._is_up(connection, child):
+                future.set_result(None)
+
+    def _failed(self, name: str, child: str | None, error: CaponierError) -> None:
+        watch = self._watches.get(name)
+        for wanted, future in watch.waiting if watch else ():
+            if not future.done() and (child is None or wanted in (None, child)):
+                future.set_exception(error)
+
+    def _retry(self, name: str) -> None:
+        """Bring a connection back after a pause, if it is wanted and nothing is left of it."""
+        watch, connection = self._watches.get(name), self._configuration.connections.get(name)
+        if watch is None or connection is None or not watch.is_wanted or watch.retry is not None or self._sas(name):
+            return
+        pause, watch.pause = watch.pause, min(2 * watch.pause, LAST_RETRY)
+
+        def again() -> None:
+            watch.retry = None
+            if watch.is_wanted and not self._sas(name):
+                self._connect(connection)
+
+        watch.retry = asyncio.get_running_loop().call_later(pause, again)
+
+    @staticmethod
+    def _stop_retrying(watch: _Watch) -> None:
+        if watch.retry is not None:
+            watch.retry.cancel()
+            watch.retry = None
+
+    def _engine_events(self) -> None:
+        try:
+            events = self._engine.events()
+        except EngineError as error:
+            log.error("the data plane failed: %s", error)  # noqa: TRY400 - its message says it all
+            self.journal.note("engine-failed", None, error.message)
+            return
+        for event in events:
+            match event:
+                case Acquire(connection, child):
+                    self._acquired(connection, child)
+                case SequenceExhausted(spi_in):
+                    self.journal.note(
+                        "sequence-exhausted", None, f"SPI {spi_in:08x} in: its other direction is used up"
+                    )
+
+    def _acquired(self, name: str, child: str) -> None:
+        connection = self._configuration.connections.get(name)
+        if connection is not None and not self._is_up(connection, child):
+            log.info("acquire connection=%s child=%s", name, child)
+            self._connect(connection)

@@ -1,0 +1,193 @@
+"""Drives the core: datagrams and time in, datagrams and effects out. All on the event loop's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from caponier.daemon.engines.base import Engine
+from caponier.daemon.routes import Route, Routes, networks
+from caponier.daemon.sockets import IkePort, Sockets
+from caponier.errors import CaponierError, InternalError
+from caponier.protocols.ike.effects import (
+    AllocateSpi,
+    ChildSa,
+    Effect,
+    InstallChildSa,
+    MoveChildSa,
+    ReleaseSpi,
+    RemoveChildSa,
+    Sign,
+)
+from caponier.protocols.ike.endpoint import Endpoint
+from caponier.protocols.ike.events import Event
+from caponier.protocols.ike.path import Path
+from caponier.protocols.ike.policy import Settings
+
+log = logging.getLogger("caponier.driver")
+
+
+class Driver:
+    """An endpoint with its sockets, its engine and its routes.
+
+    Args:
+        settings: for the core.
+        sockets: open.
+        engine: running.
+        routes: ready.
+        tell: takes each event of the core.
+    """
+
+    def __init__(
+        self, settings: Settings, sockets: Sockets, engine: Engine, routes: Routes, tell: Callable[[Event], None]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.endpoint = Endpoint(settings, os.urandom, self._date)
+        self._sockets = sockets
+        self._engine = engine
+        self._routes = routes
+        self._tell = tell
+        self._routed: dict[int, list[Route]] = {}  # by inbound SPI
+        self._timer: asyncio.TimerHandle | None = None
+        self._signatures: set[asyncio.Task[None]] = set()
+        self.drops: Counter[str] = Counter()
+
+    @property
+    def now(self) -> float:
+        """The instant, as the core counts them."""
+        return self._loop.time()
+
+    def start(self) -> None:
+        """Listen."""
+        for port in self._sockets.ike:
+            self._loop.add_reader(port.endpoint.fileno(), self._readable, port)
+
+    def stop(self) -> None:
+        """Stop listening; sockets, engine and routes belong to the caller."""
+        for port in self._sockets.ike:
+            self._loop.remove_reader(port.endpoint.fileno())
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._signatures:
+            task.cancel()
+
+    def pump(self) -> None:
+        """Take out of the core whatever came out; call it after everything that was put in."""
+        busy = True
+        while busy:
+            busy = self._send() | self._perform() | self._report()
+        self._schedule()
+
+    # -- in
+
+    def _readable(self, port: IkePort) -> None:
+        strange = port.receive(self._deliver)
+        if strange:
+            self.drops["not-ike"] += strange
+        self.pump()
+
+    def _deliver(self, octets: bytes, path: Path) -> None:
+        try:
+            self.endpoint.receive_datagram(octets, path, self.now)
+        except Exception:  # a bug of ours must not end the daemon: the datagram is lost, and its story is told
+            log.exception("a datagram from %s could not be handled", path.remote)
+            self.drops["internal-error"] += 1
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.endpoint.handle_timeout(self.now)
+        self.pump()
+
+    def _schedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        at = self.endpoint.next_timeout()
+        self._timer = None if at is None else self._loop.call_at(at, self._wake)
+
+    # -- out
+
+    def _send(self) -> bool:
+        datagrams = self.endpoint.datagrams_to_send()
+        for datagram in datagrams:
+            try:
+                self._sockets.send(datagram)
+            except OSError as error:
+                self.drops["send-failed"] += 1
+                log.info("not sent peer=%s why=%s", datagram.path.remote, error.strerror)
+        return bool(datagrams)
+
+    def _report(self) -> bool:
+        event = self.endpoint.next_event()
+        if event is None:
+            return False
+        self._tell(event)
+        return True
+
+    def _perform(self) -> bool:
+        effect = self.endpoint.next_effect()
+        if effect is None:
+            return False
+        if isinstance(effect, Sign):
+            self._sign(effect)
+            return True
+        try:
+            result = self._carry_out(effect)
+        except CaponierError as error:
+            self.endpoint.complete(effect, error, self.now)
+        else:
+            self.endpoint.complete(effect, result, self.now)
+        return True
+
+    def _carry_out(self, effect: Effect) -> object:
+        match effect:
+            case AllocateSpi(protocol):
+                return self._engine.allocate_spi(protocol)
+            case ReleaseSpi(protocol, spi):
+                self._engine.release_spi(protocol, spi)
+            case InstallChildSa(child):
+                self._install(child)
+            case RemoveChildSa(protocol, spi_in):
+                self._routes.remove(self._routed.pop(spi_in, []))
+                self._engine.remove(protocol, spi_in)
+            case MoveChildSa(protocol, spi_in, path):
+                self._engine.move(protocol, spi_in, path)
+            case _:
+                raise InternalError(f"an effect that nobody carries out: {type(effect).__name__}")
+        return None
+
+    def _install(self, child: ChildSa) -> None:
+        self._engine.install(child)
+        source = self._routes.source_for(child.local)
+        wanted = [
+            Route(network, source if source is not None and source.version == network.version else None)
+            for network in networks(child.remote)
+        ]
+        try:
+            self._routes.add(wanted)
+        except CaponierError:
+            self._engine.remove(child.protocol, child.spi_in)
+            raise
+        self._routed[child.spi_in] = wanted
+
+    def _sign(self, effect: Sign) -> None:
+        """A signature takes milliseconds, or seconds on a smart card: never on the loop's thread."""
+
+        async def work() -> None:
+            result: object
+            try:
+                result = await self._loop.run_in_executor(None, effect.key.sign, effect.scheme, effect.octets)
+            except CaponierError as error:
+                result = error
+            self.endpoint.complete(effect, result, self.now)
+            self.pump()
+
+        task = self._loop.create_task(work())
+        self._signatures.add(task)
+        task.add_done_callback(self._signatures.discard)
+
+    def _date(self, instant: float) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=instant - self.now)

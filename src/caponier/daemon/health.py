@@ -1,0 +1,42 @@
+"""What of the system's own settings keeps a gateway from working. Looked at, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from caponier.protocols.ike.policy import Connection
+
+_PROC = Path("/proc/sys/net")
+
+
+def warnings(connections: Iterable[Connection], interface: str) -> list[str]:
+    """Sentences about what an operator should look at."""
+    found = []
+    selectors = [each for connection in connections for child in connection.children for each in child.local]
+    is_gateway = {4: False, 6: False}
+    for each in selectors:
+        is_gateway[each.start.version] |= each.start != each.end
+    if is_gateway[4] and _read("ipv4/ip_forward") == "0":
+        found.append(
+            "IPv4 forwarding is off: packets of the networks behind this gateway are not passed on"
+            " (sysctl -w net.ipv4.ip_forward=1)"
+        )
+    if is_gateway[6] and _read("ipv6/conf/all/forwarding") == "0":
+        found.append(
+            "IPv6 forwarding is off: packets of the networks behind this gateway are not passed on"
+            " (sysctl -w net.ipv6.conf.all.forwarding=1)"
+        )
+    if "1" in (_read("ipv4/conf/all/rp_filter"), _read(f"ipv4/conf/{interface}/rp_filter")):
+        found.append(
+            f"the strict reverse path filter is on and may drop what comes out of {interface}"
+            f" (sysctl -w net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.{interface}.rp_filter=2)"
+        )
+    return found
+
+
+def _read(name: str) -> str | None:
+    try:
+        return (_PROC / name).read_text().strip()
+    except OSError:
+        return None

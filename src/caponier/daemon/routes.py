@@ -1,0 +1,174 @@
+"""Routes and rules by netlink: which packets go into the tunnel.
+
+A table of its own holds a route for each protected network, into the TUN interface; a rule sends everything there but what
+carries the daemon's fwmark, which is protected already. Whatever this makes, it removes: at the end, and at the next start
+if a run was killed. Nothing else is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address, summarize_address_range
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from caponier.errors import EngineError
+from caponier.mechanisms.negotiation.selectors import IpAddress, TrafficSelector
+
+PRIORITY = 220  #: of our rules: before the main table, which is asked at 32766
+_FIB_RULE_INVERT = 0x2
+_PROTOCOL = 50  #: rtm_protocol of our routes, so that they are known again
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A protected network.
+
+    Attributes:
+        network: the destination.
+        source: our address within the tunnel, for packets of our own; None where we have none.
+    """
+
+    network: Network
+    source: IpAddress | None = None
+
+
+class Routes:
+    """The routes and rules of one daemon.
+
+    Args:
+        interface: the TUN interface's name.
+        table: the routing table.
+        mark: fwmark of protected packets.
+        mtu: of the interface, octets.
+
+    Raises:
+        EngineError: the privilege is missing.
+    """
+
+    def __init__(self, interface: str, table: int, mark: int, mtu: int) -> None:
+        self._table = table
+        self._mark = mark
+        self._netlink = IPRoute()
+        self._count: dict[Route, int] = {}
+        try:
+            self._index = self._netlink.link_lookup(ifname=interface)[0]
+            self._remove_leftovers()
+            self._netlink.link("set", index=self._index, mtu=mtu, state="up")
+            for family in self._families():
+                self._rule("add", family)
+        except NetlinkError as error:
+            self._netlink.close()
+            raise _explained(error, "the interface and its rules") from None
+
+    def add(self, routes: Iterable[Route]) -> None:
+        """Send these networks into the tunnel; counted, so that several SAs may want the same.
+
+        Raises:
+            EngineError: the system refused.
+        """
+        for route in routes:
+            self._count[route] = self._count.get(route, 0) + 1
+            if self._count[route] == 1:
+                self._change("replace", route)
+
+    def remove(self, routes: Iterable[Route]) -> None:
+        """Undo one :meth:`add`."""
+        for route in routes:
+            left = self._count.get(route, 0) - 1
+            if left > 0:
+                self._count[route] = left
+            elif self._count.pop(route, None) is not None:
+                with contextlib.suppress(EngineError):  # gone already: with its interface, or by somebody's hand
+                    self._change("del", route)
+
+    def source_for(self, selectors: Sequence[TrafficSelector]) -> IpAddress | None:
+        """An address of this machine that lies in the selectors: what our own packets should be sent from."""
+        for message in self._netlink.get_addr():
+            text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+            if text is None:
+                continue
+            address = ip_address(text)
+            if any(_holds(each, address) for each in selectors):
+                return address
+        return None
+
+    def local_address_towards(self, remote: IpAddress) -> IpAddress | None:
+        """The address that the system would send from to ``remote``, our own table left aside."""
+        try:
+            found = self._netlink.route("get", dst=str(remote), mark=self._mark)
+        except NetlinkError:
+            return None
+        text = found[0].get_attr("RTA_PREFSRC") if found else None
+        return None if text is None else ip_address(text)
+
+    def close(self) -> None:
+        """Remove everything that we made; may be called twice."""
+        with contextlib.suppress(NetlinkError, OSError):
+            self._remove_leftovers()
+        self._netlink.close()
+        self._count.clear()
+
+    # -- the inside
+
+    def _families(self) -> list[int]:
+        """Those that the system has: IPv6 may be off."""
+        return [family for family in _FAMILIES if family == socket.AF_INET or self._has_ipv6()]
+
+    def _has_ipv6(self) -> bool:
+        try:
+            return bool(self._netlink.get_rules(family=socket.AF_INET6))
+        except NetlinkError:
+            return False
+
+    def _rule(self, verb: str, family: int) -> None:
+        self._netlink.rule(
+            verb, family=family, priority=PRIORITY, table=self._table, fwmark=self._mark, flags=_FIB_RULE_INVERT
+        )
+
+    def _change(self, verb: str, route: Route) -> None:
+        arguments: dict[str, Any] = {"dst": str(route.network), "oif": self._index, "table": self._table}
+        arguments |= {"proto": _PROTOCOL, "family": _FAMILIES[route.network.version == 6]}
+        if route.source is not None:
+            arguments["prefsrc"] = str(route.source)
+        try:
+            self._netlink.route(verb, **arguments)
+        except NetlinkError as error:
+            raise _explained(error, f"the route to {route.network}") from None
+
+    def _remove_leftovers(self) -> None:
+        """Our rules and routes, of this run or of one that was killed."""
+        for family in self._families():
+            for rule in self._netlink.get_rules(family=family):
+                if rule.get_attr("FRA_PRIORITY") == PRIORITY and rule.get_attr("FRA_TABLE") == self._table:
+                    self._rule("del", family)
+            with contextlib.suppress(NetlinkError):
+                self._netlink.flush_routes(family=family, table=self._table, proto=_PROTOCOL)
+
+
+def _holds(selector: TrafficSelector, address: IpAddress) -> bool:
+    same_family = selector.start.version == address.version
+    return same_family and int(selector.start) <= int(address) <= int(selector.end)
+
+
+def networks(selectors: Iterable[TrafficSelector]) -> list[Network]:
+    """The networks that the address ranges of selectors are made of."""
+    found: list[Network] = []
+    for each in selectors:
+        found += summarize_address_range(each.start, each.end)
+    return list(dict.fromkeys(found))
+
+
+def _explained(error: NetlinkError, what: str) -> EngineError:
+    if error.code in (errno.EPERM, errno.EACCES):
+        return EngineError(f"{what}: not permitted", hint="the daemon needs CAP_NET_ADMIN")
+    return EngineError(f"{what}: {error}")

@@ -1,0 +1,224 @@
+"""The sockets: IKE on 500 and 4500 for both families, ESP in UDP on 4500, ESP on protocol 50.
+
+On the encapsulated port two sockets of each family stand in one ``SO_REUSEPORT`` group: the daemon's first, the plane's
+second. A classic BPF program (socket(7), SO_ATTACH_REUSEPORT_CBPF) looks at the first four octets: zero is the non-ESP
+marker (RFC 3948 section 2.2) and goes to the daemon, all else to the plane. What is too short to have four octets goes to
+the daemon too, which drops it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from caponier.errors import CaponierError, EngineError
+from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
+from caponier.protocols.ike.policy import Ports
+
+MARKER = bytes(4)  #: the non-ESP marker
+SO_ATTACH_REUSEPORT_CBPF = 51
+IP_PKTINFO = 8
+_ROOM = socket.CMSG_SPACE(20)  # in_pktinfo has 12 octets, in6_pktinfo 20
+_BURST = 64  #: datagrams read before others have their turn
+MAX_DATAGRAM = 65_535
+
+Receive = Callable[[bytes, Path], None]
+
+
+class PortTaken(CaponierError):
+    """Another program has our port."""
+
+
+@dataclass(frozen=True, slots=True)
+class IkePort:
+    """One of the daemon's own sockets."""
+
+    endpoint: socket.socket
+    family: socket.AddressFamily
+    port: int
+    encapsulated: bool
+
+    def receive(self, deliver: Receive) -> int:
+        """Deliver what is there, without the marker; returns how many datagrams were no IKE."""
+        strange = 0
+        for _ in range(_BURST):
+            try:
+                octets, ancillary, _, source = self.endpoint.recvmsg(MAX_DATAGRAM, _ROOM)
+            except BlockingIOError:
+                break
+            except OSError:  # an ICMP error about something that we sent; retransmission deals with it
+                continue
+            local = _destination(ancillary)
+            if local is None or (self.encapsulated and not octets.startswith(MARKER)):
+                strange += 1
+                continue
+            remote = ip_address(source[0].partition("%")[0])
+            deliver(
+                octets[len(MARKER) :] if self.encapsulated else octets,
+                Path(local, self.port, remote, source[1], self.encapsulated),
+            )
+        return strange
+
+    def send(self, octets: bytes, path: Path) -> None:
+        """Send from ``path.local``.
+
+        Raises:
+            OSError: the system did not take it.
+        """
+        self.endpoint.sendmsg([octets], [_source(path.local)], 0, (str(path.remote), path.remote_port))
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """All sockets of a daemon.
+
+    Attributes:
+        ike: the daemon's own.
+        esp_udp: for the plane: ESP in UDP.
+        esp_raw: for the plane: protocol 50.
+    """
+
+    ike: tuple[IkePort, ...]
+    esp_udp: tuple[socket.socket, ...]
+    esp_raw: tuple[socket.socket, ...]
+
+    def send(self, datagram: Datagram | NatKeepalive) -> None:
+        """Send a datagram from where its path says; with the marker where IKE shares its port with ESP.
+
+        Raises:
+            OSError: the system did not take it, or there is no such socket.
+        """
+        path = datagram.path
+        family = socket.AF_INET if path.local.version == 4 else socket.AF_INET6
+        for each in self.ike:
+            if each.family == family and each.port == path.local_port:
+                marked = each.encapsulated and isinstance(datagram, Datagram)
+                each.send((MARKER if marked else b"") + datagram.octets, path)
+                return
+        raise OSError(errno.EADDRNOTAVAIL, f"no socket for {path.local} port {path.local_port}")
+
+    def close(self) -> None:
+        for each in (*(port.endpoint for port in self.ike), *self.esp_udp, *self.esp_raw):
+            each.close()
+
+
+def open_sockets(ports: Ports, mark: int) -> Sockets:
+    """Open everything; IPv6 is left out where the system has none.
+
+    Args:
+        ports: ours.
+        mark: fwmark of what we send, which keeps it out of the tunnel.
+
+    Raises:
+        PortTaken: another program listens on one of the ports.
+        EngineError: the privilege is missing.
+    """
+    ike: list[IkePort] = []
+    udp: list[socket.socket] = []
+    raw: list[socket.socket] = []
+    with ExitStack() as undo:
+        for family in _families():
+            alone = _udp(family, ports.ike, mark, shared=False)
+            undo.callback(alone.close)
+            ours = _udp(family, ports.encapsulated, mark, shared=True)  # the first of the group: index 0
+            undo.callback(ours.close)
+            planes = _udp(family, ports.encapsulated, mark, shared=True)
+            undo.callback(planes.close)
+            _steer(ours)
+            esp = _raw(family)
+            undo.callback(esp.close)
+            ike += [IkePort(alone, family, ports.ike, False), IkePort(ours, family, ports.encapsulated, True)]
+            udp.append(planes)
+            raw.append(esp)
+        undo.pop_all()
+    return Sockets(tuple(ike), tuple(udp), tuple(raw))
+
+
+def _families() -> list[socket.AddressFamily]:
+    families = [socket.AF_INET]
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+        families.append(socket.AF_INET6)
+    except OSError:
+        pass
+    return families
+
+
+def _udp(family: socket.AddressFamily, port: int, mark: int, *, shared: bool) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        made.setblocking(False)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        else:
+            made.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        made.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", port))  # noqa: S104 - IKE is for every address
+    except OSError as error:
+        made.close()
+        raise _explained(error, port) from None
+    return made
+
+
+def _explained(error: OSError, port: int) -> CaponierError:
+    if error.errno == errno.EADDRINUSE:
+        return PortTaken(
+            f"another program has UDP port {port}",
+            hint=f"another IPsec daemon? See who it is: ss -ulpn 'sport = :{port}'; or set daemon.port and daemon.nat_port",
+        )
+    return EngineError(
+        f"UDP port {port} cannot be opened: {error.strerror}",
+        hint="the daemon needs CAP_NET_ADMIN and CAP_NET_BIND_SERVICE",
+    )
+
+
+def _raw(family: socket.AddressFamily) -> socket.socket:
+    try:
+        return socket.socket(family, socket.SOCK_RAW, 50)
+    except OSError as error:
+        raise EngineError(f"no raw socket for ESP: {error.strerror}", hint="the daemon needs CAP_NET_RAW") from None
+
+
+def _steer(first: socket.socket) -> None:
+    """Attach the program that tells IKE from ESP to the group that ``first`` is in.
+
+    The kernel runs it on the UDP payload. It answers with an index into the group: 0 is the first socket bound.
+    """
+    program = (
+        (0x80, 0, 0, 0),  # A = length of the payload
+        (0x35, 0, 3, 4),  # at least 4? else to the daemon
+        (0x20, 0, 0, 0),  # A = first word
+        (0x15, 1, 0, 0),  # zero? then to the daemon
+        (0x06, 0, 0, 1),  # return 1: the plane
+        (0x06, 0, 0, 0),  # return 0: the daemon
+    )
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
+    buffer = ctypes.create_string_buffer(code, len(code))  # must live until setsockopt has returned
+    value = struct.pack("HP", len(program), ctypes.addressof(buffer))
+    first.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, value)
+
+
+def _destination(ancillary: list[tuple[int, int, bytes]]) -> IPv4Address | IPv6Address | None:
+    """The address that a datagram was sent to (ip(7), ipv6(7))."""
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
+            return IPv4Address(data[8:12])
+        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
+            return IPv6Address(data[:16])
+    return None
+
+
+def _source(address: IPv4Address | IPv6Address) -> tuple[int, int, bytes]:
+    if address.version == 4:
+        return (socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=I4s4s", 0, address.packed, bytes(4)))
+    return (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, address.packed + struct.pack("=I", 0))
