@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, summarize_address_range
 from typing import Any
 
-from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from caponier.daemon.netlink import Netlink
 from caponier.errors import EngineError
 from caponier.mechanisms.negotiation.selectors import IpAddress, TrafficSelector
 
@@ -58,12 +58,12 @@ class Routes:
     def __init__(self, interface: str, table: int, mark: int, mtu: int) -> None:
         self._table = table
         self._mark = mark
-        self._netlink = IPRoute()
+        self._netlink = Netlink()
         self._count: dict[Route, int] = {}
         try:
-            self._index = self._netlink.link_lookup(ifname=interface)[0]
+            self._index: int = self._netlink.ask(lambda ip: ip.link_lookup(ifname=interface)[0])
             self._remove_leftovers()
-            self._netlink.link("set", index=self._index, mtu=mtu, state="up")
+            self._netlink.ask(lambda ip: ip.link("set", index=self._index, mtu=mtu, state="up"))
             for family in self._families():
                 self._rule("add", family)
         except NetlinkError as error:
@@ -93,7 +93,7 @@ class Routes:
 
     def source_for(self, selectors: Sequence[TrafficSelector]) -> IpAddress | None:
         """An address of this machine that lies in the selectors: what our own packets should be sent from."""
-        for message in self._netlink.get_addr():
+        for message in self._netlink.ask(lambda ip: list(ip.get_addr())):
             text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
             if text is None:
                 continue
@@ -105,7 +105,7 @@ class Routes:
     def local_address_towards(self, remote: IpAddress) -> IpAddress | None:
         """The address that the system would send from to ``remote``, our own table left aside."""
         try:
-            found = self._netlink.route("get", dst=str(remote), mark=self._mark)
+            found = self._netlink.ask(lambda ip: list(ip.route("get", dst=str(remote), mark=self._mark)))
         except NetlinkError:
             return None
         text = found[0].get_attr("RTA_PREFSRC") if found else None
@@ -126,14 +126,19 @@ class Routes:
 
     def _has_ipv6(self) -> bool:
         try:
-            return bool(self._netlink.get_rules(family=socket.AF_INET6))
+            return bool(self._netlink.ask(lambda ip: list(ip.get_rules(family=socket.AF_INET6))))
         except NetlinkError:
             return False
 
     def _rule(self, verb: str, family: int) -> None:
-        self._netlink.rule(
-            verb, family=family, priority=PRIORITY, table=self._table, fwmark=self._mark, flags=_FIB_RULE_INVERT
-        )
+        rule = {"family": family, "priority": PRIORITY, "table": self._table, "fwmark": self._mark}
+        self._netlink.ask(lambda ip: ip.rule(verb, **rule, flags=_FIB_RULE_INVERT))
+
+    def _rules(self, family: int) -> list[Any]:
+        return self._netlink.ask(lambda ip: list(ip.get_rules(family=family)))
+
+    def _flush(self, family: int) -> None:
+        self._netlink.ask(lambda ip: ip.flush_routes(family=family, table=self._table, proto=_PROTOCOL))
 
     def _change(self, verb: str, route: Route) -> None:
         arguments: dict[str, Any] = {"dst": str(route.network), "oif": self._index, "table": self._table}
@@ -141,18 +146,18 @@ class Routes:
         if route.source is not None:
             arguments["prefsrc"] = str(route.source)
         try:
-            self._netlink.route(verb, **arguments)
+            self._netlink.ask(lambda ip: ip.route(verb, **arguments))
         except NetlinkError as error:
             raise _explained(error, f"the route to {route.network}") from None
 
     def _remove_leftovers(self) -> None:
         """Our rules and routes, of this run or of one that was killed."""
         for family in self._families():
-            for rule in self._netlink.get_rules(family=family):
+            for rule in self._rules(family):
                 if rule.get_attr("FRA_PRIORITY") == PRIORITY and rule.get_attr("FRA_TABLE") == self._table:
                     self._rule("del", family)
             with contextlib.suppress(NetlinkError):
-                self._netlink.flush_routes(family=family, table=self._table, proto=_PROTOCOL)
+                self._flush(family)
 
 
 def _holds(selector: TrafficSelector, address: IpAddress) -> bool:
