@@ -70,7 +70,7 @@ def status(found: daemon.Snapshot) -> schema.Status:
         since=found.since,
         file=str(found.configuration.file),
         interface=found.interface,
-        connections=[_connection(each) for each in found.configuration.connections.values()],
+        connections=[connection(each) for each in found.configuration.connections.values()],
         ike_sas=[_ike_sa(each, found) for each in found.ike_sas],
         troubles=[trouble(each) for each in found.troubles],
         half_open=found.half_open,
@@ -80,7 +80,8 @@ def status(found: daemon.Snapshot) -> schema.Status:
     )
 
 
-def _connection(found: Connection) -> schema.ConfiguredConnection:
+def connection(found: Connection) -> schema.ConfiguredConnection:
+    """A configured connection."""
     return schema.ConfiguredConnection(
         name=found.name,
         start=found.start.value,

@@ -152,6 +152,37 @@ class Happening(Model):
     problem: Problem | None = None
 
 
+class RegistryEntry(Model):
+    """A row of a registry of the DOI."""
+
+    registry: str
+    number: int
+    name: str
+    keyword: str | None
+    source: str
+    guidance: str | None
+    implemented: bool
+
+
+class Finding(Model):
+    """A mistake in a configuration file."""
+
+    file: str
+    line: int | None
+    key: str
+    message: str
+    hint: str | None
+
+
+class Check(Model):
+    """What reading a configuration file gave: findings, or the connections that it configures."""
+
+    file: str
+    valid: bool
+    findings: list[Finding] = []
+    connections: list[ConfiguredConnection] = []
+
+
 class Request(Model):
     """What ``up`` and ``down`` are asked with."""
 

@@ -1,0 +1,103 @@
+"""``caponier status``: what is up, what it carries, and why the rest is not up."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from caponier.api.schema import ChildSa, ConfiguredConnection, IkeSa, Status, Traffic
+from caponier.cli.terminal import amount, problem_text, span
+
+
+def render(status: Status) -> RenderableType:
+    """The whole status."""
+    parts: list[RenderableType] = [Text(f"{status.file}, interface {status.interface}", "dim")]
+    if not status.connections:
+        parts.append(Text("no connection is configured", "yellow"))
+    parts += [_connection(connection, status) for connection in status.connections]
+    parts += [Text("warning: ", "bold yellow") + Text(text) for text in status.warnings]
+    strangers = [each for each in status.troubles if each.connection is None]
+    if strangers:
+        parts.append(Text("refused, of no connection:", "bold"))
+        parts += [
+            Text(f"{each.when:%Y-%m-%d %H:%M:%S} {each.peer}: ", "red") + problem_text(each.problem)
+            for each in strangers
+        ]
+    parts.append(_footer(status))
+    return Group(*parts)
+
+
+def _connection(connection: ConfiguredConnection, status: Status) -> RenderableType:
+    sas = [sa for sa in status.ike_sas if sa.connection == connection.name]
+    parts: list[RenderableType] = [_headline(connection, sas)]
+    parts += [_ike_sa(sa) for sa in sas]
+    for trouble in status.troubles:
+        if trouble.connection == connection.name:
+            about = f"{trouble.when:%Y-%m-%d %H:%M:%S} UTC" + (f", child {trouble.child}" if trouble.child else "")
+            parts.append(Text(f"  last error, {about}: ", "red") + problem_text(trouble.problem))
+    return Group(*parts)
+
+
+def _headline(connection: ConfiguredConnection, sas: list[IkeSa]) -> Text:
+    established = any(sa.phase == "established" for sa in sas)
+    carried = {child.name for sa in sas for child in sa.children}
+    if established and all(child.name in carried for child in connection.children):
+        state, style = "up", "bold green"
+    elif established:
+        state, style = "partly up", "bold yellow"
+    else:
+        state, style = sas[0].phase if sas else "down", "bold yellow" if sas else "bold red"
+    peer = ", ".join(connection.remote_addresses)
+    return Text.assemble(
+        (connection.name, "bold"), "  ", (state, style), f"  {connection.local_id} to {connection.remote_id} at {peer}"
+    )
+
+
+def _ike_sa(sa: IkeSa) -> RenderableType:
+    nat = " and ".join(side for side, found in (("here", sa.nat_here), ("there", sa.nat_there)) if found)
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("  IKE SA", f"{sa.spi_i}_{sa.spi_r}, we are the {sa.role}, {sa.phase} for {span(sa.seconds)}")
+    facts.add_row("  path", f"{_end(sa.local_address, sa.local_port)} to {_end(sa.remote_address, sa.remote_port)}"
+                  + (f", NAT {nat}" if nat else ""))  # fmt: skip
+    facts.add_row("  algorithms", sa.suite)
+    facts.add_row("  identities", f"{sa.local_id} (by {sa.local_auth}) to {sa.remote_id} (by {sa.remote_auth})")
+    return Group(facts, *(_child(child) for child in sa.children))
+
+
+def _end(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _child(child: ChildSa) -> RenderableType:
+    facts = Table.grid(padding=(0, 2))
+    way = "in UDP" if child.encapsulated else "bare"
+    facts.add_row(
+        "  child",
+        f"{child.name}, {child.protocol.upper()} {child.mode} {way}, {child.suite}, for {span(child.seconds)}",
+    )
+    facts.add_row("  traffic", f"{', '.join(child.local)} to {', '.join(child.remote)}")
+    facts.add_row("  in", f"SPI {child.spi_in:08x}, {_traffic(child.inbound)}")
+    facts.add_row("  out", f"SPI {child.spi_out:08x}, {_traffic(child.outbound)}")
+    return facts
+
+
+def _traffic(traffic: Traffic | None) -> str:
+    if traffic is None:
+        return "not counted"
+    dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(traffic.dropped.items()))
+    carried = f"{traffic.packets} packets, {amount(traffic.octets)}"
+    return f"{carried}, dropped: {dropped}" if dropped else carried
+
+
+def _footer(status: Status) -> Text:
+    parts = []
+    if status.half_open:
+        parts.append(f"{status.half_open} half-open IKE SAs")
+    for title, drops in (
+        ("IKE datagrams dropped", status.drops),
+        ("packets dropped outside of SAs", status.plane_drops),
+    ):
+        if drops:
+            parts.append(f"{title}: " + ", ".join(f"{count} {reason}" for reason, count in sorted(drops.items())))
+    return Text("\n".join(parts), "dim")
