@@ -85,7 +85,9 @@ def _route(gateway: Namespace, interface: str, site: Site) -> None:
         netlink.route("add", dst=site.network6, oif=index, family=socket.AF_INET6)
 
 
-def _plane(stack: ExitStack, gateway: Namespace, other: Site, family: socket.AddressFamily, *, encapsulated: bool) -> Plane:
+def _plane(
+    stack: ExitStack, gateway: Namespace, other: Site, family: socket.AddressFamily, *, encapsulated: bool
+) -> Plane:
     with gateway.inside():
         plane = Plane(interface="cap%d", mark=MARK)
     stack.callback(plane.close)

@@ -79,6 +79,7 @@ class Client:
 
     def events(self) -> Iterator[schema.Happening]:
         """What happened and what happens, until the caller stops or the daemon ends."""
+        self._require_socket()
         try:
             with self._http.stream("GET", "/v1/events", timeout=None) as answer:
                 for line in answer.iter_lines():
@@ -92,6 +93,7 @@ class Client:
         self._ask(schema.Done, "POST", path, content=request.model_dump_json(), timeout=request.seconds + 10)
 
     def _ask(self, kind: type[M], method: str, path: str, **options: Any) -> M:
+        self._require_socket()
         try:
             answer = self._http.request(method, path, **options)
             if answer.is_success:
@@ -101,16 +103,18 @@ class Client:
             raise self._unreachable(error) from None
         raise Refused(problem)
 
+    def _require_socket(self) -> None:
+        if not self._path.exists():
+            raise NotReachable(
+                f"no daemon is running: there is no {self._path}",
+                hint="start one: caponier run -c FILE; if its control socket is elsewhere, name it: --socket PATH",
+            )
+
     def _unreachable(self, error: Exception) -> NotReachable:
         if isinstance(error, ValidationError):
             return NotReachable(f"what answers on {self._path} is no Caponier daemon, or one of another version")
         if isinstance(error, httpx.TimeoutException):
             return NotReachable(f"the daemon on {self._path} does not answer in time")
-        if not self._path.exists():
-            return NotReachable(
-                f"no daemon is running: there is no {self._path}",
-                hint="start one: caponier run -c FILE; if its control socket is elsewhere, name it: --socket PATH",
-            )
         return NotReachable(
             f"no daemon answers on {self._path}: {error}",
             hint="is it running, and may you open its socket? Try it as root",

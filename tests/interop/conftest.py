@@ -1,0 +1,50 @@
+"""What the interoperability tests stand on: privilege, peers, a topology of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from caponier.demo.namespaces import Namespace
+from caponier.demo.topology import Topology, topology
+from tests.interop import charon
+
+PREFIX = "caponier-interop-"
+
+
+def _require(reason: str | None) -> None:
+    """Skip for a reason; under CI=true nothing may be missing."""
+    if reason is None:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"under CI=true this must not be missing: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def strongswan() -> None:
+    """Require strongSwan."""
+    _require(charon.absence())
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest) -> Iterator[Topology]:
+    """Alice, gw1, gw2 and bob; gone at the end."""
+    _require(None if os.geteuid() == 0 else "network namespaces need root")
+    for name in ("alice", "gw1", "gw2", "bob"):
+        Namespace(PREFIX + name).remove()  # of a run that was killed
+    with topology(PREFIX) as made:
+        yield made
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """A directory of a short name, for the sake of UNIX sockets."""
+    short = Path(f"/tmp/caponier-{os.getpid()}-{tmp_path.name[-12:]}")
+    short.mkdir(mode=0o755)
+    yield short
+    shutil.rmtree(short)
