@@ -172,7 +172,7 @@ def test_unacceptable_selectors(world: Topology, directory: Path, initiator: str
 def test_unknown_authority(world: Topology, directory: Path, initiator: str) -> None:
     certificates = ecdsa_pair() | {"ca.pem": ecdsa_pair()["ca.pem"]}
     with pair(world, directory, Scenario(auth="certificate", certificates=certificates)) as (ours, charon):
-        _, setting, _, told = refusal(ours, charon, initiator)
+        _, setting, _, _ = refusal(ours, charon, initiator)
     if initiator == "strongswan":
         assert setting == "remote.ca"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -49,8 +50,6 @@ SUITES = (
 
 def whole(*networks: str) -> list[tuple[int, int, int, str, str]]:
     """Selectors for whole networks."""
-    import ipaddress
-
     found = []
     for text in networks:
         network = ipaddress.ip_network(text)
