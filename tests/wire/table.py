@@ -268,7 +268,7 @@ ROWS = (
             (
                 UnknownTrafficSelector(TrafficSelectorType.TS_SECLABEL, 0, b"label"),
                 UnknownTrafficSelector(TrafficSelectorType(241), 6, b""),
-                TrafficSelector(6, 65_535, 0, IPv4Address("0.0.0.0"), IPv4Address("255.255.255.255")),  # noqa: S104
+                TrafficSelector(6, 65_535, 0, IPv4Address("0.0.0.0"), IPv4Address("255.255.255.255")),
             )
         ),
         "03 000000 0a 00 0009 6c6162656c f1 06 0004 07 06 0010 ffff 0000 00000000 ffffffff",

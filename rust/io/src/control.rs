@@ -19,7 +19,10 @@ pub(crate) struct Control {
 
 impl Control {
     pub(crate) const fn new() -> Self {
-        Self { octets: [0; ROOM], used: 0 }
+        Self {
+            octets: [0; ROOM],
+            used: 0,
+        }
     }
 
     pub(crate) fn as_mut_ptr(&mut self) -> *mut libc::c_void {
@@ -43,14 +46,21 @@ impl Control {
                 libc::IP_PKTINFO,
                 libc::in_pktinfo {
                     ipi_ifindex: 0,
-                    ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(v4.octets()) },
+                    ipi_spec_dst: libc::in_addr {
+                        s_addr: u32::from_ne_bytes(v4.octets()),
+                    },
                     ipi_addr: libc::in_addr { s_addr: 0 },
                 },
             ),
             IpAddr::V6(v6) => self.push(
                 libc::IPPROTO_IPV6,
                 libc::IPV6_PKTINFO,
-                libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: v6.octets() }, ipi6_ifindex: 0 },
+                libc::in6_pktinfo {
+                    ipi6_addr: libc::in6_addr {
+                        s6_addr: v6.octets(),
+                    },
+                    ipi6_ifindex: 0,
+                },
             ),
         }
     }
@@ -63,13 +73,26 @@ impl Control {
     fn push<T: Copy>(&mut self, level: libc::c_int, kind: libc::c_int, value: T) {
         let size = mem::size_of::<T>() as libc::c_uint;
         // SAFETY: CMSG_SPACE and CMSG_LEN only compute.
-        let (space, length) = unsafe { (libc::CMSG_SPACE(size) as usize, libc::CMSG_LEN(size) as usize) };
+        let (space, length) = unsafe {
+            (
+                libc::CMSG_SPACE(size) as usize,
+                libc::CMSG_LEN(size) as usize,
+            )
+        };
         assert!(self.used + space <= ROOM, "two control messages fit");
-        let header = libc::cmsghdr { cmsg_len: length as _, cmsg_level: level, cmsg_type: kind };
+        let header = libc::cmsghdr {
+            cmsg_len: length as _,
+            cmsg_level: level,
+            cmsg_type: kind,
+        };
         // SAFETY: there are `space` octets from `used` on, as was just checked; `used` is a multiple of the alignment, for
         // CMSG_SPACE is; CMSG_DATA lies `length` minus `size` octets behind the header.
         unsafe {
-            let at = self.octets.as_mut_ptr().add(self.used).cast::<libc::cmsghdr>();
+            let at = self
+                .octets
+                .as_mut_ptr()
+                .add(self.used)
+                .cast::<libc::cmsghdr>();
             std::ptr::write(at, header);
             std::ptr::write_unaligned(libc::CMSG_DATA(at).cast::<T>(), value);
         }
@@ -103,7 +126,9 @@ impl Received {
                 match (message.cmsg_level, message.cmsg_type) {
                     (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                         let info: libc::in_pktinfo = std::ptr::read_unaligned(data.cast());
-                        found.local = Some(IpAddr::V4(Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes())));
+                        found.local = Some(IpAddr::V4(Ipv4Addr::from(
+                            info.ipi_addr.s_addr.to_ne_bytes(),
+                        )));
                     }
                     (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                         let info: libc::in6_pktinfo = std::ptr::read_unaligned(data.cast());

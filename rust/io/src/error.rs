@@ -27,7 +27,10 @@ pub enum IoError {
 impl IoError {
     /// The last error of this thread.
     pub(crate) fn last(what: impl Into<String>) -> Self {
-        Self::System { what: what.into(), source: io::Error::last_os_error() }
+        Self::System {
+            what: what.into(),
+            source: io::Error::last_os_error(),
+        }
     }
 }
 

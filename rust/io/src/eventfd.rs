@@ -15,7 +15,10 @@ impl EventFd {
     /// The system has no descriptors left.
     pub fn new() -> Result<Self, IoError> {
         // SAFETY: takes no pointers.
-        let fd = checked(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }, "eventfd")?;
+        let fd = checked(
+            unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) },
+            "eventfd",
+        )?;
         // SAFETY: the descriptor is new and nobody else's.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }

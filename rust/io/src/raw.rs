@@ -41,7 +41,10 @@ impl RawPort {
     /// Send a train packet by packet; returns how many the system did not take.
     pub(crate) fn send(&self, tunnel: &Tunnel, octets: &[u8], segment: usize) -> usize {
         let segment = segment.max(1);
-        octets.chunks(segment * BATCH).map(|batch| self.send_batch(tunnel, batch, segment)).sum()
+        octets
+            .chunks(segment * BATCH)
+            .map(|batch| self.send_batch(tunnel, batch, segment))
+            .sum()
     }
 
     fn send_batch(&self, tunnel: &Tunnel, batch: &[u8], segment: usize) -> usize {
@@ -56,31 +59,63 @@ impl RawPort {
             let packet = &batch[sent * segment..batch.len().min((sent + 1) * segment)];
             lost += usize::from(send_message(self.fd(), packet, &mut to, &mut control).is_err());
             sent += 1;
-            sent += send_many(self.fd(), &batch[batch.len().min(sent * segment)..], segment, &mut to, &mut control);
+            sent += send_many(
+                self.fd(),
+                &batch[batch.len().min(sent * segment)..],
+                segment,
+                &mut to,
+                &mut control,
+            );
         }
         lost
     }
 
     /// Receive one packet without its IP header: where it starts and ends in the buffer, and where it came from.
-    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, usize, Option<Arrival>)>> {
-        let Some((count, from, received)) = receive_message(self.fd(), buffer)? else { return Ok(None) };
+    pub(crate) fn receive(
+        &self,
+        buffer: &mut [u8],
+    ) -> io::Result<Option<(usize, usize, Option<Arrival>)>> {
+        let Some((count, from, received)) = receive_message(self.fd(), buffer)? else {
+            return Ok(None);
+        };
         // An IPv4 raw socket gives the header too; its length is in 32-bit words.
-        let start = if self.is_v6 { 0 } else { buffer.first().map_or(0, |first| usize::from(first & 0x0f) * 4) };
-        let arrival = from
-            .filter(|_| start <= count)
-            .map(|(remote, _)| Arrival { local: received.local, remote, remote_port: 0, encapsulated: false });
+        let start = if self.is_v6 {
+            0
+        } else {
+            buffer
+                .first()
+                .map_or(0, |first| usize::from(first & 0x0f) * 4)
+        };
+        let arrival = from.filter(|_| start <= count).map(|(remote, _)| Arrival {
+            local: received.local,
+            remote,
+            remote_port: 0,
+            encapsulated: false,
+        });
         Ok(Some((start.min(count), count, arrival)))
     }
 }
 
 /// One sendmmsg of packets of `segment` octets; returns how many the system took.
-fn send_many(fd: RawFd, batch: &[u8], segment: usize, to: &mut SocketAddress, control: &mut Control) -> usize {
+fn send_many(
+    fd: RawFd,
+    batch: &[u8],
+    segment: usize,
+    to: &mut SocketAddress,
+    control: &mut Control,
+) -> usize {
     // SAFETY: all zeros is a valid iovec and a valid mmsghdr.
     let (mut vectors, mut messages): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
         unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
     let mut count = 0;
-    for (packet, (vector, message)) in batch.chunks(segment).zip(vectors.iter_mut().zip(messages.iter_mut())) {
-        *vector = libc::iovec { iov_base: packet.as_ptr().cast_mut().cast(), iov_len: packet.len() };
+    for (packet, (vector, message)) in batch
+        .chunks(segment)
+        .zip(vectors.iter_mut().zip(messages.iter_mut()))
+    {
+        *vector = libc::iovec {
+            iov_base: packet.as_ptr().cast_mut().cast(),
+            iov_len: packet.len(),
+        };
         message.msg_hdr.msg_name = (&raw mut to.storage).cast();
         message.msg_hdr.msg_namelen = to.length;
         message.msg_hdr.msg_iov = vector;

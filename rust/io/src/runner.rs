@@ -37,7 +37,12 @@ impl Runner {
     ///
     /// # Errors
     /// No privilege, no /dev/net/tun, a name that is taken.
-    pub fn new(plane: Arc<Plane>, interface: &str, mark: u32, workers: usize) -> Result<Self, IoError> {
+    pub fn new(
+        plane: Arc<Plane>,
+        interface: &str,
+        mark: u32,
+        workers: usize,
+    ) -> Result<Self, IoError> {
         let (interface, queues) = Tun::create(interface, workers.max(1))?;
         Ok(Self {
             plane,
@@ -84,7 +89,10 @@ impl Runner {
         // SAFETY: borrowed for this call only; a number that is no open descriptor gives an error, not a wrong one.
         unsafe { BorrowedFd::borrow_raw(fd) }
             .try_clone_to_owned()
-            .map_err(|source| IoError::System { what: "duplicating a socket".to_owned(), source })
+            .map_err(|source| IoError::System {
+                what: "duplicating a socket".to_owned(),
+                source,
+            })
     }
 
     /// Start the threads.
@@ -96,11 +104,20 @@ impl Runner {
         let ports = Arc::new(std::mem::take(&mut self.ports));
         let workers = self.queues.len();
         for (index, queue) in std::mem::take(&mut self.queues).into_iter().enumerate() {
-            let worker = Worker::new(Arc::clone(&self.plane), queue, Arc::clone(&ports), &self.stop, (index, workers))?;
+            let worker = Worker::new(
+                Arc::clone(&self.plane),
+                queue,
+                Arc::clone(&ports),
+                &self.stop,
+                (index, workers),
+            )?;
             let thread = std::thread::Builder::new()
                 .name(format!("plane-{index}"))
                 .spawn(move || worker.run())
-                .map_err(|source| IoError::System { what: "starting a thread".to_owned(), source })?;
+                .map_err(|source| IoError::System {
+                    what: "starting a thread".to_owned(),
+                    source,
+                })?;
             self.threads.push(thread);
         }
         self.state = State::Running;

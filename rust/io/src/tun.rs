@@ -45,10 +45,17 @@ impl Tun {
 
     fn open(pattern: &str, shared: bool) -> Result<(Self, String), IoError> {
         // SAFETY: the path is a C string.
-        let fd = unsafe { libc::open(c"/dev/net/tun".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC | libc::O_NONBLOCK) };
+        let fd = unsafe {
+            libc::open(
+                c"/dev/net/tun".as_ptr(),
+                libc::O_RDWR | libc::O_CLOEXEC | libc::O_NONBLOCK,
+            )
+        };
         let fd = checked(fd, "opening /dev/net/tun")?;
         // SAFETY: the descriptor is new and nobody else's.
-        let tun = Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } };
+        let tun = Self {
+            fd: unsafe { OwnedFd::from_raw_fd(fd) },
+        };
         let name = tun.set_interface(pattern, shared)?;
         tun.set_offloads()?;
         Ok((tun, name))
@@ -83,7 +90,14 @@ impl Tun {
         let tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
         for features in [tcp | TUN_F_USO4 | TUN_F_USO6, tcp, TUN_F_CSUM] {
             // SAFETY: TUNSETOFFLOAD takes a number.
-            if unsafe { libc::ioctl(self.fd.as_raw_fd(), TUNSETOFFLOAD, libc::c_ulong::from(features)) } == 0 {
+            if unsafe {
+                libc::ioctl(
+                    self.fd.as_raw_fd(),
+                    TUNSETOFFLOAD,
+                    libc::c_ulong::from(features),
+                )
+            } == 0
+            {
                 return Ok(());
             }
         }

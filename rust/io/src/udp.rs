@@ -36,7 +36,12 @@ impl UdpPort {
         set_nonblocking(&fd)?;
         set_option(&fd, libc::SOL_UDP, UDP_GRO, 1, "UDP_GRO")?;
         prepare(&fd, is_v6, mark)?;
-        Ok(Self { fd, port, is_v6, segments: AtomicBool::new(true) })
+        Ok(Self {
+            fd,
+            port,
+            is_v6,
+            segments: AtomicBool::new(true),
+        })
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -63,12 +68,18 @@ impl UdpPort {
             match self.send_one(tunnel, batch, Some(segment)) {
                 Ok(()) => return 0,
                 // EIO: no checksum offload on the way, for good. EINVAL, EMSGSIZE: the packets must be fragmented, here and now.
-                Err(error) if error.raw_os_error() == Some(libc::EIO) => self.segments.store(false, Ordering::Relaxed),
-                Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EMSGSIZE)) => {}
+                Err(error) if error.raw_os_error() == Some(libc::EIO) => {
+                    self.segments.store(false, Ordering::Relaxed)
+                }
+                Err(error)
+                    if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EMSGSIZE)) => {}
                 Err(_) => return batch.len().div_ceil(segment),
             }
         }
-        batch.chunks(segment.max(1)).filter(|packet| self.send_one(tunnel, packet, None).is_err()).count()
+        batch
+            .chunks(segment.max(1))
+            .filter(|packet| self.send_one(tunnel, packet, None).is_err())
+            .count()
     }
 
     fn send_one(&self, tunnel: &Tunnel, octets: &[u8], segment: Option<usize>) -> io::Result<()> {
@@ -83,32 +94,73 @@ impl UdpPort {
 
     /// Receive a train: its octets, the octets of each packet, and where it came from. None when there is none.
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, usize, Arrival)>> {
-        let Some((count, from, received)) = receive_message(self.fd(), buffer)? else { return Ok(None) };
-        let Some((remote, remote_port)) = from else { return Ok(Some((0, 1, nowhere()))) };
-        let arrival = Arrival { local: received.local, remote, remote_port, encapsulated: true };
+        let Some((count, from, received)) = receive_message(self.fd(), buffer)? else {
+            return Ok(None);
+        };
+        let Some((remote, remote_port)) = from else {
+            return Ok(Some((0, 1, nowhere())));
+        };
+        let arrival = Arrival {
+            local: received.local,
+            remote,
+            remote_port,
+            encapsulated: true,
+        };
         Ok(Some((count, received.segment.unwrap_or(count), arrival)))
     }
 }
 
 /// Stands in where the system tells no source; a train of no octets.
 fn nowhere() -> Arrival {
-    Arrival { local: None, remote: IpAddr::from([0, 0, 0, 0]), remote_port: 0, encapsulated: true }
+    Arrival {
+        local: None,
+        remote: IpAddr::from([0, 0, 0, 0]),
+        remote_port: 0,
+        encapsulated: true,
+    }
 }
 
 /// Options that both kinds of sockets want.
 pub(crate) fn prepare(fd: &OwnedFd, is_v6: bool, mark: u32) -> Result<(), IoError> {
     if is_v6 {
-        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO")?;
+        set_option(
+            fd,
+            libc::IPPROTO_IPV6,
+            libc::IPV6_RECVPKTINFO,
+            1,
+            "IPV6_RECVPKTINFO",
+        )?;
         // Our packets may be fragmented on their way: the inner ones were cut to fit already.
-        set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IP_PMTUDISC_DONT, "IPV6_MTU_DISCOVER")?;
+        set_option(
+            fd,
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MTU_DISCOVER,
+            libc::IP_PMTUDISC_DONT,
+            "IPV6_MTU_DISCOVER",
+        )?;
     } else {
         set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1, "IP_PKTINFO")?;
-        set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT, "IP_MTU_DISCOVER")?;
+        set_option(
+            fd,
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_PMTUDISC_DONT,
+            "IP_MTU_DISCOVER",
+        )?;
     }
     if mark != 0 {
-        set_option(fd, libc::SOL_SOCKET, libc::SO_MARK, mark as libc::c_int, "SO_MARK")?;
+        set_option(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_MARK,
+            mark as libc::c_int,
+            "SO_MARK",
+        )?;
     }
-    for (forced, plain) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
+    for (forced, plain) in [
+        (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
+        (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
+    ] {
         // Without the privilege for the first the second gives what is allowed to everybody.
         if set_option(fd, libc::SOL_SOCKET, forced, BUFFER, "buffers").is_err() {
             set_option(fd, libc::SOL_SOCKET, plain, BUFFER, "buffers")?;
@@ -126,7 +178,15 @@ pub(crate) fn set_option(
 ) -> Result<(), IoError> {
     let size = std::mem::size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the value is an int of the size that is given.
-    let done = unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const value).cast(), size) };
+    let done = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            size,
+        )
+    };
     if done < 0 {
         return Err(IoError::last(format!("setting {what} on a socket")));
     }
@@ -137,7 +197,9 @@ pub(crate) fn set_nonblocking(fd: &OwnedFd) -> Result<(), IoError> {
     // SAFETY: takes no pointers.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
     // SAFETY: takes no pointers.
-    if flags < 0 || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) } < 0 {
+    if flags < 0
+        || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) } < 0
+    {
         return Err(IoError::last("making a socket non-blocking"));
     }
     Ok(())
@@ -146,19 +208,34 @@ pub(crate) fn set_nonblocking(fd: &OwnedFd) -> Result<(), IoError> {
 pub(crate) fn local_address(fd: &OwnedFd) -> Result<(IpAddr, u16), IoError> {
     let mut room = SocketAddress::empty();
     // SAFETY: storage and length are the room that is there.
-    let done = unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut room.storage).cast(), &raw mut room.length) };
+    let done = unsafe {
+        libc::getsockname(
+            fd.as_raw_fd(),
+            (&raw mut room.storage).cast(),
+            &raw mut room.length,
+        )
+    };
     if done < 0 {
         return Err(IoError::last("asking a socket for its address"));
     }
-    room.read().ok_or(IoError::NotTheSocket("an IPv4 or IPv6 socket"))
+    room.read()
+        .ok_or(IoError::NotTheSocket("an IPv4 or IPv6 socket"))
 }
 
 /// How long a full socket is waited for, in milliseconds, and how often.
 const PATIENCE: (libc::c_int, u32) = (10, 10);
 
 /// Send one message; a full socket is waited for a little.
-pub(crate) fn send_message(fd: RawFd, octets: &[u8], to: &mut SocketAddress, control: &mut Control) -> io::Result<()> {
-    let mut vector = libc::iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() };
+pub(crate) fn send_message(
+    fd: RawFd,
+    octets: &[u8],
+    to: &mut SocketAddress,
+    control: &mut Control,
+) -> io::Result<()> {
+    let mut vector = libc::iovec {
+        iov_base: octets.as_ptr().cast_mut().cast(),
+        iov_len: octets.len(),
+    };
     // SAFETY: all zeros is a valid msghdr.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_name = (&raw mut to.storage).cast();
@@ -183,7 +260,11 @@ pub(crate) fn send_message(fd: RawFd, octets: &[u8], to: &mut SocketAddress, con
 }
 
 fn wait_until_writable(fd: RawFd) {
-    let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+    let mut poll = libc::pollfd {
+        fd,
+        events: libc::POLLOUT,
+        revents: 0,
+    };
     // SAFETY: one pollfd is given, and one is there.
     unsafe { libc::poll(&raw mut poll, 1, PATIENCE.0) };
 }
@@ -195,7 +276,10 @@ pub(crate) type Message = (usize, Option<(IpAddr, u16)>, Received);
 pub(crate) fn receive_message(fd: RawFd, buffer: &mut [u8]) -> io::Result<Option<Message>> {
     let mut from = SocketAddress::empty();
     let mut control = Control::new();
-    let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut vector = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
     // SAFETY: all zeros is a valid msghdr.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_name = (&raw mut from.storage).cast();

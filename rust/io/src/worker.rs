@@ -55,7 +55,10 @@ impl Worker {
         share: (usize, usize),
     ) -> Result<Self, IoError> {
         // SAFETY: takes no pointers.
-        let poller = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }, "epoll_create")?;
+        let poller = checked(
+            unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) },
+            "epoll_create",
+        )?;
         // SAFETY: the descriptor is new and nobody else's.
         let poller = unsafe { OwnedFd::from_raw_fd(poller) };
         let mut worker = Self {
@@ -81,10 +84,20 @@ impl Worker {
     }
 
     fn watch(&mut self, fd: RawFd, ready: Ready) -> Result<(), IoError> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: self.ready.len() as u64 };
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: self.ready.len() as u64,
+        };
         self.ready.push(ready);
         // SAFETY: the event lives until after the call.
-        let done = unsafe { libc::epoll_ctl(self.poller.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
+        let done = unsafe {
+            libc::epoll_ctl(
+                self.poller.as_raw_fd(),
+                libc::EPOLL_CTL_ADD,
+                fd,
+                &raw mut event,
+            )
+        };
         checked(done, "epoll_ctl").map(|_| ())
     }
 
@@ -110,9 +123,19 @@ impl Worker {
     fn wait(&mut self) -> Vec<Ready> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 8];
         // SAFETY: there is room for as many events as are asked for.
-        let count = unsafe { libc::epoll_wait(self.poller.as_raw_fd(), events.as_mut_ptr(), events.len() as libc::c_int, -1) };
+        let count = unsafe {
+            libc::epoll_wait(
+                self.poller.as_raw_fd(),
+                events.as_mut_ptr(),
+                events.len() as libc::c_int,
+                -1,
+            )
+        };
         let count = usize::try_from(count).unwrap_or(0);
-        events[..count].iter().filter_map(|event| self.ready.get(event.u64 as usize).copied()).collect()
+        events[..count]
+            .iter()
+            .filter_map(|event| self.ready.get(event.u64 as usize).copied())
+            .collect()
     }
 
     /// Report what failed. A TUN interface that is down answers EIO and comes back; one that was removed does not.
@@ -133,7 +156,9 @@ impl Worker {
     fn seal_turn(&mut self) -> io::Result<()> {
         let mut gathered = 0;
         for _ in 0..TURN {
-            let Some(count) = self.tun.read(&mut self.buffer)? else { break };
+            let Some(count) = self.tun.read(&mut self.buffer)? else {
+                break;
+            };
             self.plane.seal(&self.buffer[..count], &mut self.outbox);
             gathered += count;
             if gathered >= FLUSH {
@@ -148,9 +173,19 @@ impl Worker {
     fn send_all(&mut self) {
         for train in self.outbox.trains() {
             let octets = self.outbox.octets(train);
-            let lost = if let Some(port) = self.ports.udp.iter().find(|port| port.carries(&train.tunnel)) {
+            let lost = if let Some(port) = self
+                .ports
+                .udp
+                .iter()
+                .find(|port| port.carries(&train.tunnel))
+            {
                 port.send(&train.tunnel, octets, train.segment)
-            } else if let Some(port) = self.ports.raw.iter().find(|port| port.carries(&train.tunnel)) {
+            } else if let Some(port) = self
+                .ports
+                .raw
+                .iter()
+                .find(|port| port.carries(&train.tunnel))
+            {
                 port.send(&train.tunnel, octets, train.segment)
             } else {
                 train.count
@@ -167,8 +202,16 @@ impl Worker {
     fn open_udp_turn(&mut self, index: usize) -> io::Result<()> {
         let ports = Arc::clone(&self.ports);
         for _ in 0..TURN {
-            let Some((count, segment, arrival)) = ports.udp[index].receive(&mut self.buffer)? else { break };
-            self.plane.open(&mut self.buffer[..count], segment, &arrival, &mut self.inbox);
+            let Some((count, segment, arrival)) = ports.udp[index].receive(&mut self.buffer)?
+            else {
+                break;
+            };
+            self.plane.open(
+                &mut self.buffer[..count],
+                segment,
+                &arrival,
+                &mut self.inbox,
+            );
         }
         self.write_all();
         Ok(())
@@ -177,9 +220,16 @@ impl Worker {
     fn open_raw_turn(&mut self, index: usize) -> io::Result<()> {
         let ports = Arc::clone(&self.ports);
         for _ in 0..TURN {
-            let Some((start, end, arrival)) = ports.raw[index].receive(&mut self.buffer)? else { break };
+            let Some((start, end, arrival)) = ports.raw[index].receive(&mut self.buffer)? else {
+                break;
+            };
             let Some(arrival) = arrival else { continue };
-            self.plane.open(&mut self.buffer[start..end], end - start, &arrival, &mut self.inbox);
+            self.plane.open(
+                &mut self.buffer[start..end],
+                end - start,
+                &arrival,
+                &mut self.inbox,
+            );
         }
         self.write_all();
         Ok(())
@@ -187,7 +237,11 @@ impl Worker {
 
     fn write_all(&mut self) {
         self.inbox.finish();
-        let failed = self.inbox.frames().filter(|frame| self.tun.write(frame).is_err()).count();
+        let failed = self
+            .inbox
+            .frames()
+            .filter(|frame| self.tun.write(frame).is_err())
+            .count();
         if failed > 0 {
             self.plane.count_drop(Drop::WriteFailed, failed as u64);
         }

@@ -96,11 +96,17 @@ fn is_in_range(value: &Number, prime: &Number) -> Result<bool, Error> {
     }
     let below = Number::from_octets(&octets)?;
     // SAFETY: all three are live numbers, only read.
-    Ok(unsafe { ffi::BN_cmp(value.0.as_ptr(), two.0.as_ptr()) >= 0 && ffi::BN_cmp(value.0.as_ptr(), below.0.as_ptr()) < 0 })
+    Ok(unsafe {
+        ffi::BN_cmp(value.0.as_ptr(), two.0.as_ptr()) >= 0
+            && ffi::BN_cmp(value.0.as_ptr(), below.0.as_ptr()) < 0
+    })
 }
 
 fn power(group: Group, base: &Number, private: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-    if private.is_empty() || private.len() > group.length() || private.iter().all(|octet| *octet == 0) {
+    if private.is_empty()
+        || private.len() > group.length()
+        || private.iter().all(|octet| *octet == 0)
+    {
         return Err(Error::BadPrivate);
     }
     let exponent = Number::from_octets(private)?;
@@ -124,7 +130,8 @@ fn power(group: Group, base: &Number, private: &[u8]) -> Result<Zeroizing<Vec<u8
     }
     let mut octets = Zeroizing::new(vec![0_u8; group.length()]);
     // SAFETY: the buffer has the length that is given, and the result is less than the prime, which fits.
-    let done = unsafe { ffi::BN_bn2bin_padded(octets.as_mut_ptr(), octets.len(), result.0.as_ptr()) };
+    let done =
+        unsafe { ffi::BN_bn2bin_padded(octets.as_mut_ptr(), octets.len(), result.0.as_ptr()) };
     if done == 1 {
         Ok(octets)
     } else {
@@ -169,7 +176,9 @@ struct Context(NonNull<ffi::BN_CTX>);
 impl Context {
     fn new() -> Result<Self, Error> {
         // SAFETY: allocates, or returns null.
-        NonNull::new(unsafe { ffi::BN_CTX_new() }).map(Self).ok_or(Error::OutOfMemory)
+        NonNull::new(unsafe { ffi::BN_CTX_new() })
+            .map(Self)
+            .ok_or(Error::OutOfMemory)
     }
 }
 
@@ -186,9 +195,11 @@ struct Montgomery(NonNull<ffi::BN_MONT_CTX>);
 impl Montgomery {
     fn new(modulus: &Number, context: &Context) -> Result<Self, Error> {
         // SAFETY: both are live; it allocates, or returns null.
-        NonNull::new(unsafe { ffi::BN_MONT_CTX_new_for_modulus(modulus.0.as_ptr(), context.0.as_ptr()) })
-            .map(Self)
-            .ok_or(Error::OutOfMemory)
+        NonNull::new(unsafe {
+            ffi::BN_MONT_CTX_new_for_modulus(modulus.0.as_ptr(), context.0.as_ptr())
+        })
+        .map(Self)
+        .ok_or(Error::OutOfMemory)
     }
 }
 
@@ -206,7 +217,9 @@ mod tests {
     const GROUPS: [Group; 3] = [Group::Modp2048, Group::Modp3072, Group::Modp4096];
 
     fn exponent(seed: u8) -> Vec<u8> {
-        (0..48_u8).map(|index| index.wrapping_mul(37).wrapping_add(seed)).collect()
+        (0..48_u8)
+            .map(|index| index.wrapping_mul(37).wrapping_add(seed))
+            .collect()
     }
 
     #[test]
@@ -239,8 +252,19 @@ mod tests {
             less_two[group.length() - 1] -= 2;
             let mut one = vec![0_u8; group.length()];
             one[group.length() - 1] = 1;
-            for bad in [vec![0_u8; group.length()], one, less_one, prime, vec![0xff; group.length()], vec![2], vec![]] {
-                assert_eq!(shared(group, &exponent(3), &bad).map(|_| ()), Err(Error::PublicOutOfRange));
+            for bad in [
+                vec![0_u8; group.length()],
+                one,
+                less_one,
+                prime,
+                vec![0xff; group.length()],
+                vec![2],
+                vec![],
+            ] {
+                assert_eq!(
+                    shared(group, &exponent(3), &bad).map(|_| ()),
+                    Err(Error::PublicOutOfRange)
+                );
             }
             assert!(shared(group, &exponent(3), &less_two).is_ok());
         }

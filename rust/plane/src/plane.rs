@@ -6,8 +6,8 @@ use crate::counters::DropCounters;
 use crate::drops::Drop;
 use crate::error::PlaneError;
 use crate::events::Events;
-use crate::parameters::{Tunnel, 
-    Action, Counters, Event, InboundParameters, OutboundParameters, PolicyParameters,
+use crate::parameters::{
+    Action, Counters, Event, InboundParameters, OutboundParameters, PolicyParameters, Tunnel,
 };
 use crate::sad::Sad;
 use crate::spd::Spd;

@@ -127,7 +127,10 @@ impl Sad {
 
     pub(crate) fn move_outbound(&mut self, handle: u64, tunnel: Tunnel) -> Result<(), PlaneError> {
         check_tunnel(&tunnel)?;
-        let sa = self.outbound.get_mut(&handle).ok_or(PlaneError::UnknownHandle(handle))?;
+        let sa = self
+            .outbound
+            .get_mut(&handle)
+            .ok_or(PlaneError::UnknownHandle(handle))?;
         sa.tunnel = tunnel;
         Ok(())
     }

@@ -8,7 +8,12 @@ mod parse;
 mod plane;
 mod standalone;
 
-pyo3::create_exception!(_plane, PlaneError, pyo3::exceptions::PyException, "The plane refused a call or the system refused the plane.");
+pyo3::create_exception!(
+    _plane,
+    PlaneError,
+    pyo3::exceptions::PyException,
+    "The plane refused a call or the system refused the plane."
+);
 
 pub(crate) fn refused(error: impl std::fmt::Display) -> PyErr {
     PlaneError::new_err(error.to_string())

@@ -11,14 +11,21 @@ use crate::refused;
 pub type SelectorTuple = (u8, u16, u16, String, String);
 
 pub fn address(text: &str) -> PyResult<IpAddr> {
-    text.parse().map_err(|_| refused(format!("{text:?} is no IP address")))
+    text.parse()
+        .map_err(|_| refused(format!("{text:?} is no IP address")))
 }
 
 pub fn selectors(tuples: Vec<SelectorTuple>) -> PyResult<Vec<Selector>> {
     tuples
         .into_iter()
         .map(|(protocol, start_port, end_port, first, last)| {
-            Ok(Selector { protocol, start_port, end_port, first: address(&first)?, last: address(&last)? })
+            Ok(Selector {
+                protocol,
+                start_port,
+                end_port,
+                first: address(&first)?,
+                last: address(&last)?,
+            })
         })
         .collect()
 }
@@ -30,5 +37,11 @@ pub fn keys(
     integrity: u16,
     integrity_key: &[u8],
 ) -> KeyMaterial {
-    KeyMaterial::new(encryption, key_length, encryption_key, integrity, integrity_key)
+    KeyMaterial::new(
+        encryption,
+        key_length,
+        encryption_key,
+        integrity,
+        integrity_key,
+    )
 }

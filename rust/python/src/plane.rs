@@ -5,7 +5,9 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caponier_io::{EventFd, Runner};
-use caponier_plane::{Action, Counters, Event, InboundParameters, OutboundParameters, PolicyParameters, Tunnel};
+use caponier_plane::{
+    Action, Counters, Event, InboundParameters, OutboundParameters, PolicyParameters, Tunnel,
+};
 use pyo3::prelude::*;
 
 use crate::parse::{self, SelectorTuple};
@@ -42,7 +44,12 @@ impl Plane {
         let raised = Arc::clone(&woken);
         plane.set_waker(Box::new(move || raised.raise()));
         let interface = runner.interface().to_owned();
-        Ok(Self { plane, runner: Mutex::new(runner), interface, woken })
+        Ok(Self {
+            plane,
+            runner: Mutex::new(runner),
+            interface,
+            woken,
+        })
     }
 
     /// The interface's name.
@@ -94,7 +101,13 @@ impl Plane {
     ) -> PyResult<()> {
         let parameters = InboundParameters {
             spi,
-            keys: parse::keys(encryption, key_length, encryption_key, integrity, integrity_key),
+            keys: parse::keys(
+                encryption,
+                key_length,
+                encryption_key,
+                integrity,
+                integrity_key,
+            ),
             replay_window,
             local: parse::selectors(local)?,
             remote: parse::selectors(remote)?,
@@ -123,7 +136,13 @@ impl Plane {
     ) -> PyResult<u64> {
         let parameters = OutboundParameters {
             spi,
-            keys: parse::keys(encryption, key_length, encryption_key, integrity, integrity_key),
+            keys: parse::keys(
+                encryption,
+                key_length,
+                encryption_key,
+                integrity,
+                integrity_key,
+            ),
             tunnel: Tunnel {
                 local: parse::address(local_address)?,
                 local_port,
@@ -144,8 +163,21 @@ impl Plane {
         remote_address: &str,
         remote_port: u16,
     ) -> PyResult<()> {
-        let (local, remote) = (parse::address(local_address)?, parse::address(remote_address)?);
-        self.plane.move_outbound(handle, Tunnel { local, local_port, remote, remote_port }).map_err(refused)
+        let (local, remote) = (
+            parse::address(local_address)?,
+            parse::address(remote_address)?,
+        );
+        self.plane
+            .move_outbound(
+                handle,
+                Tunnel {
+                    local,
+                    local_port,
+                    remote,
+                    remote_port,
+                },
+            )
+            .map_err(refused)
     }
 
     /// Remove an inbound SA.
@@ -172,10 +204,22 @@ impl Plane {
         let action = match action {
             "protect" => Action::Protect(outbound),
             "discard" => Action::Discard,
-            other => return Err(refused(format!("{other:?} is no action: protect or discard"))),
+            other => {
+                return Err(refused(format!(
+                    "{other:?} is no action: protect or discard"
+                )))
+            }
         };
         let (local, remote) = (parse::selectors(local)?, parse::selectors(remote)?);
-        self.plane.install_policy(PolicyParameters { policy, order, local, remote, action }).map_err(refused)
+        self.plane
+            .install_policy(PolicyParameters {
+                policy,
+                order,
+                local,
+                remote,
+                action,
+            })
+            .map_err(refused)
     }
 
     /// Remove a policy.
@@ -185,12 +229,18 @@ impl Plane {
 
     /// Packets, inner octets, drops by reason.
     fn inbound_counters(&self, spi: u32) -> PyResult<CounterTuple> {
-        self.plane.inbound_counters(spi).map(counters).map_err(refused)
+        self.plane
+            .inbound_counters(spi)
+            .map(counters)
+            .map_err(refused)
     }
 
     /// Packets, inner octets, drops by reason.
     fn outbound_counters(&self, handle: u64) -> PyResult<CounterTuple> {
-        self.plane.outbound_counters(handle).map(counters).map_err(refused)
+        self.plane
+            .outbound_counters(handle)
+            .map(counters)
+            .map_err(refused)
     }
 
     /// Packets dropped outside of any SA, by reason.
@@ -211,7 +261,11 @@ impl Plane {
 }
 
 fn counters(found: Counters) -> CounterTuple {
-    (found.packets, found.octets, found.drops.into_iter().collect())
+    (
+        found.packets,
+        found.octets,
+        found.drops.into_iter().collect(),
+    )
 }
 
 fn event(event: Event) -> (&'static str, u64) {

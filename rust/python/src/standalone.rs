@@ -22,13 +22,24 @@ impl Sealer {
         integrity_key: &[u8],
         sequence: u64,
     ) -> PyResult<Self> {
-        let keys = parse::keys(encryption, key_length, encryption_key, integrity, integrity_key);
-        caponier_plane::Sealer::new(spi, &keys, sequence).map(Self).map_err(refused)
+        let keys = parse::keys(
+            encryption,
+            key_length,
+            encryption_key,
+            integrity,
+            integrity_key,
+        );
+        caponier_plane::Sealer::new(spi, &keys, sequence)
+            .map(Self)
+            .map_err(refused)
     }
 
     /// From an inner IP packet to an ESP packet.
     fn seal<'py>(&self, py: Python<'py>, inner: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        self.0.seal(inner).map(|octets| PyBytes::new(py, &octets)).map_err(refused)
+        self.0
+            .seal(inner)
+            .map(|octets| PyBytes::new(py, &octets))
+            .map_err(refused)
     }
 }
 
@@ -49,12 +60,23 @@ impl Opener {
         integrity_key: &[u8],
         replay_window: u32,
     ) -> PyResult<Self> {
-        let keys = parse::keys(encryption, key_length, encryption_key, integrity, integrity_key);
-        caponier_plane::Opener::new(spi, &keys, replay_window).map(Self).map_err(refused)
+        let keys = parse::keys(
+            encryption,
+            key_length,
+            encryption_key,
+            integrity,
+            integrity_key,
+        );
+        caponier_plane::Opener::new(spi, &keys, replay_window)
+            .map(Self)
+            .map_err(refused)
     }
 
     /// From an ESP packet to the inner IP packet; the error is the drop's name.
     fn open<'py>(&self, py: Python<'py>, esp: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-        self.0.open(esp).map(|octets| PyBytes::new(py, &octets)).map_err(refused)
+        self.0
+            .open(esp)
+            .map(|octets| PyBytes::new(py, &octets))
+            .map_err(refused)
     }
 }

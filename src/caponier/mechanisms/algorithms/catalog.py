@@ -146,8 +146,10 @@ def is_implemented(transform_type: TransformType, number: int, key_length: int |
     Args:
         transform_type: what it is for.
         number: its id in the registry of that type.
-        key_length: bits of its Key Length attribute, None without one.
+        key_length: bits of its Key Length attribute, None without one. Ciphers alone have one (RFC 7296 section 3.3.5).
     """
+    if key_length is not None and transform_type != TransformType.ENCRYPTION:
+        return False
     match transform_type:
         case TransformType.ENCRYPTION:
             found = _CIPHERS.get(EncryptionId(number))
@@ -178,7 +180,7 @@ def message_cipher(
         key_length: bits, as negotiated.
         integrity_id: the integrity algorithm; None for an AEAD.
         encryption_key: SK_ei or SK_er, with the salt behind it.
-        integrity_key: SK_ai or SK_ar; None for an AEAD.
+        integrity_key: SK_ai or SK_ar; None or empty for an AEAD.
 
     Raises:
         MisuseError: an algorithm that we do not have, a combination that does not exist, a key of another length.
@@ -188,7 +190,12 @@ def message_cipher(
         raise MisuseError(f"{encryption.name}: a key of {len(encryption_key)} octets")
     aead = _AEADS.get(encryption)
     if aead is not None:
+        if integrity_id is not None:  # RFC 7296 section 3.3: an AEAD goes without
+            raise MisuseError(f"{encryption.name} has no use for {integrity_id.name}")
         return AeadCipher(aead, encryption_key, algorithm.salt_length)
     if integrity_id is None or integrity_key is None:
         raise MisuseError(f"{encryption.name} needs an integrity algorithm")
-    return CbcCipher(encryption_key, integrity(integrity_id), integrity_key)
+    checksum = integrity(integrity_id)
+    if len(integrity_key) != checksum.key_length:
+        raise MisuseError(f"{integrity_id.name}: a key of {len(integrity_key)} octets")
+    return CbcCipher(encryption_key, checksum, integrity_key)

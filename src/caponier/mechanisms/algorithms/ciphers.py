@@ -81,7 +81,11 @@ class AeadCipher:
 
 
 class CbcCipher:
-    """AES-CBC (RFC 3602), with an integrity algorithm over everything before the ICV (RFC 7296 section 3.14)."""
+    """AES-CBC (RFC 3602), with an integrity algorithm over everything before the ICV (RFC 7296 section 3.14).
+
+    It keeps a copy of the integrity key: a key that is wiped while a cipher holds it would become one of zeros, which
+    everybody knows.
+    """
 
     iv_length = AES_BLOCK
     block_size = AES_BLOCK
@@ -89,7 +93,7 @@ class CbcCipher:
     def __init__(self, key: Secret, integrity: IntegrityAlgorithm, integrity_key: Secret) -> None:
         self._algorithm = algorithms.AES(key.expose())
         self._integrity = integrity
-        self._integrity_key = integrity_key
+        self._integrity_key = Secret(integrity_key.expose())
         self.icv_length = integrity.icv_length
 
     def seal(self, iv: bytes, associated: bytes, plaintext: bytes) -> bytes:

@@ -66,7 +66,11 @@ def _require_length(group: KeyExchangeId, public: bytes, length: int) -> None:
 
 
 class X25519:
-    """Curve25519 (RFC 8031 section 2, RFC 7748)."""
+    """Curve25519 (RFC 8031 section 2, RFC 7748 section 5).
+
+    The library clears and sets the bits of the private octets and ignores the highest bit of the peer's value, as
+    RFC 8031 section 3.2 wants it.
+    """
 
     id = KeyExchangeId.CURVE25519
     public_length = 32
@@ -85,7 +89,7 @@ class _X25519KeyPair:
         try:
             return Secret(self._private.exchange(X25519PublicKey.from_public_bytes(peer_public)))
         except ValueError:  # the all-zero result of a point of low order
-            raise _refused(X25519.id, "a point of low order", "RFC 8031 section 2.3") from None
+            raise _refused(X25519.id, "a point of low order", "RFC 7748 section 6.1") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +99,12 @@ class Ecp:
     Attributes:
         id: its number.
         curve: as the library names it.
+        prime: the field's modulus (RFC 5903 section 3).
     """
 
     id: KeyExchangeId
     curve: ec.EllipticCurve
+    prime: int
 
     @property
     def coordinate_length(self) -> int:
@@ -126,10 +132,10 @@ class _EcpKeyPair:
         _require_length(self._group.id, peer_public, self._group.public_length)
         length = self._group.coordinate_length
         x, y = int.from_bytes(peer_public[:length]), int.from_bytes(peer_public[length:])
-        try:
-            point = ec.EllipticCurvePublicNumbers(
-                x, y, self._group.curve
-            ).public_key()  # checks that it is on the curve
+        if max(x, y) >= self._group.prime:  # the library would reduce it silently: two encodings of one point
+            raise _refused(self._group.id, "a coordinate that is not less than the prime", "RFC 6989 section 2.3")
+        try:  # the library checks that the point is on the curve
+            point = ec.EllipticCurvePublicNumbers(x, y, self._group.curve).public_key()
         except ValueError:
             raise _refused(self._group.id, "a point that is not on the curve", "RFC 6989 section 2.3") from None
         return Secret(self._private.exchange(ec.ECDH(), point))  # the x coordinate alone, RFC 5903 section 7
@@ -142,7 +148,7 @@ class Modp:
     Attributes:
         id: its number.
         public_length: octets of the prime.
-        exponent_length: octets of the private exponent: twice the strength of RFC 3526 section 8 and then some.
+        exponent_length: octets of the private exponent: the larger size of RFC 3526 section 8.
     """
 
     id: KeyExchangeId
@@ -167,9 +173,9 @@ class _ModpKeyPair:
             raise _refused(self._group.id, "a public value outside of 2 to p - 2", "RFC 6989 section 2.1") from None
 
 
-ECP_256 = Ecp(KeyExchangeId.ECP_256, ec.SECP256R1())
-ECP_384 = Ecp(KeyExchangeId.ECP_384, ec.SECP384R1())
-ECP_521 = Ecp(KeyExchangeId.ECP_521, ec.SECP521R1())
+ECP_256 = Ecp(KeyExchangeId.ECP_256, ec.SECP256R1(), 2**256 - 2**224 + 2**192 + 2**96 - 1)
+ECP_384 = Ecp(KeyExchangeId.ECP_384, ec.SECP384R1(), 2**384 - 2**128 - 2**96 + 2**32 - 1)
+ECP_521 = Ecp(KeyExchangeId.ECP_521, ec.SECP521R1(), 2**521 - 1)
 MODP_2048 = Modp(KeyExchangeId.MODP_2048, 256, 40)
-MODP_3072 = Modp(KeyExchangeId.MODP_3072, 384, 48)
-MODP_4096 = Modp(KeyExchangeId.MODP_4096, 512, 56)
+MODP_3072 = Modp(KeyExchangeId.MODP_3072, 384, 53)
+MODP_4096 = Modp(KeyExchangeId.MODP_4096, 512, 60)
