@@ -9,7 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from caponier.doi.ikev2 import EncryptionId, ExchangeType, IntegrityId, NotifyType, PayloadType
-from caponier.errors import Disposition, IntegrityFailed, InvalidMajorVersion, PeerError, UnsupportedCriticalPayload, WireError
+from caponier.errors import (
+    Disposition,
+    IntegrityFailed,
+    InvalidMajorVersion,
+    PeerError,
+    UnsupportedCriticalPayload,
+    WireError,
+)
 from caponier.mechanisms.algorithms.catalog import message_cipher
 from caponier.mechanisms.algorithms.ciphers import MessageCipher
 from caponier.octets import Secret
@@ -33,7 +40,9 @@ def ciphers() -> dict[str, MessageCipher]:
     key = Secret(bytes(range(64)))
     return {
         "aes256gcm16": message_cipher(EncryptionId.ENCR_AES_GCM_16, 256, None, Secret(bytes(range(36))), None),
-        "chacha20poly1305": message_cipher(EncryptionId.ENCR_CHACHA20_POLY1305, None, None, Secret(bytes(range(36))), None),
+        "chacha20poly1305": message_cipher(
+            EncryptionId.ENCR_CHACHA20_POLY1305, None, None, Secret(bytes(range(36))), None
+        ),
         "aes128-sha256": message_cipher(
             EncryptionId.ENCR_AES_CBC,
             128,
@@ -140,7 +149,12 @@ def test_flipped_bits_are_a_peer_error_or_a_message(message: Message, data: st.D
 def test_a_higher_major_version_is_answered_a_lower_one_is_not() -> None:
     """RFC 7296 section 2.5."""
     octets = bytearray(encode_message(HEADER, ()))
-    for major, disposition in ((3, Disposition.REPLY), (15, Disposition.REPLY), (1, Disposition.DROP), (0, Disposition.DROP)):
+    for major, disposition in (
+        (3, Disposition.REPLY),
+        (15, Disposition.REPLY),
+        (1, Disposition.DROP),
+        (0, Disposition.DROP),
+    ):
         octets[17] = major << 4
         with pytest.raises(InvalidMajorVersion) as caught:
             decode_message(bytes(octets))
