@@ -53,9 +53,8 @@ impl Tun {
         };
         let fd = checked(fd, "opening /dev/net/tun")?;
         // SAFETY: the descriptor is new and nobody else's.
-        let tun = Self {
-            fd: unsafe { OwnedFd::from_raw_fd(fd) },
-        };
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let tun = Self { fd };
         let name = tun.set_interface(pattern, shared)?;
         tun.set_offloads()?;
         Ok((tun, name))

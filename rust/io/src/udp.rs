@@ -9,7 +9,7 @@ use caponier_plane::{Arrival, Tunnel};
 
 use crate::address::SocketAddress;
 use crate::control::{Control, Received, UDP_GRO};
-use crate::error::IoError;
+use crate::error::{checked, IoError};
 use crate::tun::would_block_is_none;
 
 /// What the kernel takes in one send: UDP_MAX_SEGMENTS, and the payload of the largest datagram.
@@ -194,15 +194,12 @@ pub(crate) fn set_option(
 }
 
 pub(crate) fn set_nonblocking(fd: &OwnedFd) -> Result<(), IoError> {
+    let what = "making a socket non-blocking";
     // SAFETY: takes no pointers.
-    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    let flags = checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }, what)?;
     // SAFETY: takes no pointers.
-    if flags < 0
-        || unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) } < 0
-    {
-        return Err(IoError::last("making a socket non-blocking"));
-    }
-    Ok(())
+    let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) };
+    checked(done, what).map(|_| ())
 }
 
 pub(crate) fn local_address(fd: &OwnedFd) -> Result<(IpAddr, u16), IoError> {

@@ -18,15 +18,15 @@ impl Checksum {
     /// `addresses`: source and destination, back to back as they stand in the IP header (8 or 32 octets).
     pub fn pseudo_header(addresses: &[u8], protocol: u8, length: usize) -> Self {
         Self::new()
-            .add(addresses)
-            .add_word(u16::from(protocol))
-            .add_word((length >> 16) as u16)
-            .add_word(length as u16)
+            .plus(addresses)
+            .plus_word(u16::from(protocol))
+            .plus_word((length >> 16) as u16)
+            .plus_word(length as u16)
     }
 
     /// Add octets; an odd last octet is padded with zero.
     #[must_use]
-    pub fn add(self, octets: &[u8]) -> Self {
+    pub fn plus(self, octets: &[u8]) -> Self {
         // Sums of 32-bit halves in 64-bit lanes cannot overflow below 16 GiB, so no carries need care, and the
         // lanes are independent, so the compiler may use vectors.
         let mut lanes = [0u64; 8];
@@ -44,7 +44,7 @@ impl Checksum {
 
     /// Add a 16-bit number.
     #[must_use]
-    pub fn add_word(self, word: u16) -> Self {
+    pub fn plus_word(self, word: u16) -> Self {
         Self(add_carry(self.0, u64::from(word.to_be())))
     }
 
@@ -110,7 +110,7 @@ mod tests {
     /// RFC 1071 section 3: the numerical example.
     #[test]
     fn rfc1071_example() {
-        let sum = Checksum::new().add(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
+        let sum = Checksum::new().plus(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
         assert_eq!(sum.partial(), 0xddf2);
         assert_eq!(sum.finish(), !0xddf2);
     }
@@ -118,36 +118,36 @@ mod tests {
     /// RFC 768: a computed zero is sent as all ones.
     #[test]
     fn udp_never_sends_zero() {
-        assert_eq!(Checksum::new().add(&[0xff, 0xff]).finish_udp(), 0xffff);
+        assert_eq!(Checksum::new().plus(&[0xff, 0xff]).finish_udp(), 0xffff);
     }
 
     proptest! {
         /// RFC 1071 section 1, word by word, is the oracle.
         #[test]
         fn equals_the_definition(octets in proptest::collection::vec(any::<u8>(), 0..2000)) {
-            prop_assert_eq!(Checksum::new().add(&octets).partial(), naive(&octets));
+            prop_assert_eq!(Checksum::new().plus(&octets).partial(), naive(&octets));
         }
 
         #[test]
         fn pieces_may_be_added_apart(octets in proptest::collection::vec(any::<u8>(), 0..300), at in 0usize..150) {
             let at = (at * 2).min(octets.len() & !1);
             let (head, tail) = octets.split_at(at);
-            prop_assert_eq!(Checksum::new().add(head).add(tail).partial(), naive(&octets));
+            prop_assert_eq!(Checksum::new().plus(head).plus(tail).partial(), naive(&octets));
         }
 
         /// An intact message sums to all ones (RFC 1071 section 1).
         #[test]
         fn intact_is_recognised(mut octets in proptest::collection::vec(any::<u8>(), 4..200), flip in any::<(u8, usize)>()) {
             octets[0..2].fill(0);
-            let sum = Checksum::new().add(&octets).finish();
+            let sum = Checksum::new().plus(&octets).finish();
             octets[0..2].copy_from_slice(&sum.to_be_bytes());
-            prop_assert!(Checksum::new().add(&octets).is_intact());
+            prop_assert!(Checksum::new().plus(&octets).is_intact());
             let at = flip.1 % octets.len();
             if flip.0 != 0 {
                 octets[at] ^= flip.0;
                 // A flip can only stay hidden between the two zeros, 0x0000 and 0xffff.
                 let hidden = naive(&octets) == 0xffff;
-                prop_assert_eq!(Checksum::new().add(&octets).is_intact(), hidden);
+                prop_assert_eq!(Checksum::new().plus(&octets).is_intact(), hidden);
             }
         }
     }

@@ -69,7 +69,7 @@ fn is_intact(inner: &Inner, packet: &[u8], transport: &[u8]) -> bool {
     let ip = inner.is_v6() || ipv4::Packet::new_unchecked(packet).is_header_intact();
     let addresses = inner.addresses(packet);
     ip && Checksum::pseudo_header(addresses, protocol::TCP, transport.len())
-        .add(transport)
+        .plus(transport)
         .is_intact()
 }
 

@@ -128,7 +128,7 @@ impl<T: AsRef<[u8]>> Packet<T> {
     /// True when the header checksum is right.
     pub fn is_header_intact(&self) -> bool {
         let header = &self.0.as_ref()[..self.header_len()];
-        Checksum::new().add(header).is_intact()
+        Checksum::new().plus(header).is_intact()
     }
 }
 
@@ -148,7 +148,7 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Packet<T> {
         let length = self.header_len();
         let header = &mut self.0.as_mut()[..length];
         header[field::CHECKSUM].fill(0);
-        let sum = Checksum::new().add(header).finish();
+        let sum = Checksum::new().plus(header).finish();
         header[field::CHECKSUM].copy_from_slice(&sum.to_be_bytes());
     }
 }

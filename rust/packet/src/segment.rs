@@ -140,7 +140,7 @@ impl Completion {
     }
 
     fn complete(&self, packet: &mut [u8]) {
-        let sum = Checksum::new().add(&packet[self.start..]);
+        let sum = Checksum::new().plus(&packet[self.start..]);
         let sum = if self.is_udp {
             sum.finish_udp()
         } else {
@@ -242,7 +242,7 @@ impl Segments {
             &out[12..20]
         };
         let transport = &out[self.transport..];
-        Checksum::pseudo_header(addresses, protocol, transport.len()).add(transport)
+        Checksum::pseudo_header(addresses, protocol, transport.len()).plus(transport)
     }
 }
 

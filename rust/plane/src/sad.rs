@@ -22,10 +22,8 @@ pub(crate) struct Inbound {
 impl Inbound {
     fn new(p: &InboundParameters) -> Result<Self, PlaneError> {
         same_family(p.local_address, p.remote_address)?;
-        let selectors = p.local.iter().chain(&p.remote);
-        selectors
-            .map(Selector::validate)
-            .collect::<Result<(), _>>()?;
+        let mut selectors = p.local.iter().chain(&p.remote);
+        selectors.try_for_each(Selector::validate)?;
         Ok(Self {
             opener: Opener::new(p.spi, &p.keys, p.replay_window)?,
             local: p.local.clone(),

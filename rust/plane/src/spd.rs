@@ -89,10 +89,8 @@ impl Spd {
 
     /// Add a policy, or replace the one of this number.
     pub(crate) fn install(&mut self, parameters: PolicyParameters) -> Result<(), PlaneError> {
-        let selectors = parameters.local.iter().chain(&parameters.remote);
-        selectors
-            .map(Selector::validate)
-            .collect::<Result<(), _>>()?;
+        let mut selectors = parameters.local.iter().chain(&parameters.remote);
+        selectors.try_for_each(Selector::validate)?;
         self.forget(parameters.policy);
         let policy = Arc::new(Policy {
             parameters,

@@ -8,7 +8,9 @@ use pyo3::types::PyBytes;
 fn refused(error: Error) -> PyErr {
     match error {
         Error::OutOfMemory => PyMemoryError::new_err(error.to_string()),
-        Error::UnknownGroup(_) | Error::PublicOutOfRange | Error::BadPrivate => PyValueError::new_err(error.to_string()),
+        Error::UnknownGroup(_) | Error::PublicOutOfRange | Error::BadPrivate => {
+            PyValueError::new_err(error.to_string())
+        }
     }
 }
 

@@ -161,7 +161,7 @@ def test_any_text_is_read_or_refused(text: str, parser: Parser) -> None:
     try:
         parser(text, 1)
     except ConfigError as error:
-        assert error.message  # noqa: PT017  most texts are refused, some are not
+        assert error.message  # most texts are refused, some are not
 
 
 def transforms() -> st.SearchStrategy[Transform]:

@@ -229,8 +229,10 @@ impl CbcOpening {
     }
 }
 
-/// Header, IV, and the rest.
-fn split(esp: &mut [u8], iv: usize) -> Result<(&mut [u8], &mut [u8], &mut [u8]), Refused> {
+/// Header, IV, and the rest of an ESP packet.
+type Parts<'a> = (&'a mut [u8], &'a mut [u8], &'a mut [u8]);
+
+fn split(esp: &mut [u8], iv: usize) -> Result<Parts<'_>, Refused> {
     let (header, rest) = esp.split_at_mut_checked(HEADER_LEN).ok_or(Refused)?;
     let (iv, body) = rest.split_at_mut_checked(iv).ok_or(Refused)?;
     Ok((header, iv, body))

@@ -105,6 +105,14 @@ _KEY_EXCHANGES: dict[KeyExchangeId, KeyExchangeAlgorithm] = {
     )
 }
 
+#: The transforms that know no Key Length attribute; NONE stands for doing without.
+_WITHOUT_LENGTH: dict[TransformType, frozenset[int]] = {
+    TransformType.PRF: frozenset(_PRFS),
+    TransformType.INTEGRITY: frozenset((*_INTEGRITIES, IntegrityId.AUTH_NONE)),
+    TransformType.KEY_EXCHANGE: frozenset((*_KEY_EXCHANGES, KeyExchangeId.NONE)),
+    TransformType.SEQUENCE_NUMBERS: frozenset((SequenceNumbersId.SEQUENTIAL_32,)),
+}
+
 K = TypeVar("K", EncryptionId, PrfId, IntegrityId, KeyExchangeId)
 V = TypeVar("V")
 
@@ -148,22 +156,10 @@ def is_implemented(transform_type: TransformType, number: int, key_length: int |
         number: its id in the registry of that type.
         key_length: bits of its Key Length attribute, None without one. Ciphers alone have one (RFC 7296 section 3.3.5).
     """
-    if key_length is not None and transform_type != TransformType.ENCRYPTION:
-        return False
-    match transform_type:
-        case TransformType.ENCRYPTION:
-            found = _CIPHERS.get(EncryptionId(number))
-            return found is not None and found.accepts(key_length)
-        case TransformType.PRF:
-            return number in _PRFS
-        case TransformType.INTEGRITY:
-            return number in _INTEGRITIES or number == IntegrityId.AUTH_NONE
-        case TransformType.KEY_EXCHANGE:
-            return number in _KEY_EXCHANGES or number == KeyExchangeId.NONE
-        case TransformType.SEQUENCE_NUMBERS:
-            return number == SequenceNumbersId.SEQUENTIAL_32
-        case _:
-            return False
+    if transform_type == TransformType.ENCRYPTION:
+        found = _CIPHERS.get(EncryptionId(number))
+        return found is not None and found.accepts(key_length)
+    return key_length is None and number in _WITHOUT_LENGTH.get(transform_type, ())
 
 
 def message_cipher(

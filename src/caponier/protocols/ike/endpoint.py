@@ -51,7 +51,7 @@ from caponier.protocols.ike.v2.lifecycle import Phase
 from caponier.protocols.ike.v2.reaction import Action, reaction
 from caponier.protocols.ike.v2.repertoire import REPERTOIRE
 from caponier.protocols.ike.v2.steps import Task
-from caponier.protocols.ike.v2.timers import Agenda, Timer
+from caponier.protocols.ike.v2.timers import SURPLUS_SECONDS, Agenda, Timer
 
 _LIVE = (Phase.CONNECTING, Phase.ESTABLISHED, Phase.REKEYING)
 
@@ -393,6 +393,8 @@ class Endpoint:
 
     def supersede(self, sa: IkeSa) -> None:
         for other in self._with_same_peer(sa):
+            if _overlap(sa, other):
+                continue  # made by the peer as it is now, while INITIAL_CONTACT was on its way
             other.now = sa.now
             other.finish("the peer started anew (INITIAL_CONTACT)")
             self._note(other)
@@ -467,16 +469,17 @@ class Endpoint:
     def _resolve_duplicate(self, sa: IkeSa) -> None:
         """Both sides connected at the same time: keep the IKE SA whose initiator's SPI is the lower one.
 
-        RFC 7296 leaves this open; both ends come to the same choice, and the initiator of the other one deletes it.
+        RFC 7296 leaves this open; both ends come to the same choice. The initiator of the other one deletes it; its
+        responder waits a little for that, since the two may not agree on what "at the same time" was.
         """
         for other in self._with_same_peer(sa):
-            if other.since is None or other.since < sa.began or other.phase is not Phase.ESTABLISHED:
+            if not _overlap(sa, other) or other.phase is not Phase.ESTABLISHED:
                 continue
             surplus = max(sa, other, key=lambda each: each.spi_i)
-            if surplus.role is Role.INITIATOR:
-                surplus.now = sa.now
-                surplus.timers.set(Timer.SURPLUS, sa.now)
-                self._note(surplus)
+            surplus.now = sa.now
+            grace = 0.0 if surplus.role is Role.INITIATOR else SURPLUS_SECONDS
+            surplus.timers.set(Timer.SURPLUS, sa.now + grace)
+            self._note(surplus)
 
     def _with_same_peer(self, sa: IkeSa) -> list[IkeSa]:
         peer = sa.peer
@@ -514,6 +517,11 @@ class Endpoint:
             if spi != NO_SPI and spi not in self._sas:
                 return spi
         raise InternalError("the source of randomness repeats itself")
+
+
+def _overlap(sa: IkeSa, other: IkeSa) -> bool:
+    """Whether ``other`` was established while ``sa`` was being made."""
+    return other.since is not None and other.since >= sa.began
 
 
 def _role(header: Header) -> Role:

@@ -14,6 +14,7 @@ NAT_KEEPALIVE_SECONDS = 20.0  #: "The default keepalive interval SHOULD be 20 se
 
 # Our own.
 LINGER_SECONDS = 30.0  #: how long the answer to a peer's Delete is kept for its retransmissions
+SURPLUS_SECONDS = 5.0  #: how long a responder waits for the initiator to delete an IKE SA that both sides made twice
 
 
 class Timer(Enum):
