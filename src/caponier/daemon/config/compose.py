@@ -64,8 +64,11 @@ class Complaints:
         self.found.append((key, error))
 
 
-def compose_settings(daemon: DaemonTable) -> Settings:
+def compose_settings(daemon: DaemonTable, complaints: Complaints) -> Settings:
     """The core's settings."""
+    if daemon.port == daemon.nat_port:
+        why = f"UDP port {daemon.port} is daemon.port already; ESP in UDP needs one that it shares with nobody"
+        complaints.add(("daemon", "nat_port"), ConfigError(why, hint="the usual ones are 500 and 4500"))
     return Settings(ports=Ports(ike=daemon.port, encapsulated=daemon.nat_port))
 
 
@@ -86,9 +89,11 @@ class _Composer:
 
     def connection(self, name: str) -> Connection | None:
         table = self._table
+        self._check_name((), name)
         local, remote = self._local(), self._remote()
         proposals = self._proposals(("proposals",), table.proposals, parse_ike_proposal, DEFAULT_IKE_PROPOSALS)
         children = [self._child(child, entry) for child, entry in table.child.items()]
+        self._check_different(children)
         self._check_start(remote)
         if local is None or remote is None:
             return None
@@ -196,10 +201,26 @@ class _Composer:
             why = f'start = "{self._table.start}" needs to know where the peer is, and remote.address says anywhere'
             self._attempt(("start",), _refuse(why, 'set remote.address, or start = "manual" and let the peer connect'))
 
+    def _check_name(self, key: tuple[str, ...], name: str) -> None:
+        """A name is spoken of in logs and on command lines."""
+        if not name or not name.isprintable():
+            self._attempt(key, _refuse(f"{name!r} is no name", "use letters, digits, hyphens, dots, spaces"))
+
     # -- children
+
+    def _check_different(self, children: list[ChildPolicy]) -> None:
+        """Of two children for the same networks only the first would ever carry anything."""
+        seen: dict[tuple[frozenset[TrafficSelector], frozenset[TrafficSelector]], str] = {}
+        for child in children:
+            networks = frozenset(child.local), frozenset(child.remote)
+            other = seen.setdefault(networks, child.name)
+            if other != child.name and all(networks):
+                why = f"the same networks as child {other}: packets cannot be told apart"
+                self._attempt(("child", child.name), _refuse(why, "remove one of the two"))
 
     def _child(self, name: str, table: ChildTable) -> ChildPolicy:
         key = ("child", name)
+        self._check_name(key, name)
         return ChildPolicy(
             name=name,
             local=self._selectors((*key, "local"), table.local),
@@ -239,9 +260,9 @@ class _Composer:
                 raise ConfigError(f"{keyword_of(transform)} is not implemented", hint="`caponier doi` lists what is")
         weak = weak_algorithms(proposal)
         if weak and not self._table.allow_weak:
-            told = ", ".join(f"{keyword} ({guidance})" for keyword, guidance in weak)
+            told = "; ".join(f"{keyword}: {guidance}" for keyword, guidance in weak)
             raise ConfigError(
-                f"weak: {told} by RFC 8221 and RFC 8247",
+                f"weak: {told}",
                 hint="choose stronger ones, or set allow_weak = true for this connection",
             )
         return proposal
@@ -256,8 +277,13 @@ def _refuse(message: str, hint: str) -> Callable[[], None]:
 
 def _parse_address(text: str) -> IpAddress:
     try:
-        return ip_address(text)
+        address = ip_address(text)
     except ValueError:
         raise ConfigError(
             f"{text!r} is no IP address", hint='write it as "192.0.2.1" or "2001:db8::1"; "%any" for anywhere'
         ) from None
+    if address.is_unspecified or address.is_multicast:
+        raise ConfigError(f"{text} is no host's address", hint='"%any", or no address at all, stands for anywhere')
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        raise ConfigError(f"{text}: zones are not supported", hint="use an address of global or private scope")
+    return address

@@ -7,6 +7,7 @@ tables, dotted keys, inline tables, arrays; what is inside strings and comments 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 
 KeyPath = tuple[str, ...]
@@ -18,6 +19,7 @@ _STRING = re.compile(
 )
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SCALAR = re.compile(r"[^,\]}\n#]+")
+_DEEPEST = 8  #: parts of a key that are kept; no key of ours has as many
 
 
 def locate(text: str) -> Mapping[KeyPath, int]:
@@ -25,6 +27,9 @@ def locate(text: str) -> Mapping[KeyPath, int]:
 
     Args:
         text: TOML that parses.
+
+    Raises:
+        RecursionError: arrays or tables within each other by the hundred.
     """
     scanner = _Scanner(text)
     scanner.document()
@@ -35,6 +40,7 @@ class _Scanner:
     def __init__(self, text: str) -> None:
         self._text = text
         self._position = 0
+        self._line, self._counted = 1, 0  # of the position up to which newlines were counted
         self.lines: dict[KeyPath, int] = {}
 
     def document(self) -> None:
@@ -74,7 +80,7 @@ class _Scanner:
                 self._position += 1  # never in a text that parses; the scan must end all the same
                 return tuple(parts)
             self._position = match.end()
-            parts.append(match.group()[1:-1] if quoted else match.group())
+            parts.append(_unquoted(match.group()) if quoted else match.group())
             self._skip_blank()
             if self._peek() != ".":
                 return tuple(parts)
@@ -129,8 +135,16 @@ class _Scanner:
         return self._position < len(self._text)
 
     def _note(self, table: KeyPath, key: KeyPath, start: int) -> KeyPath:
-        """Keep the line of a key, and of the tables that it opens on its way."""
-        line = self._text.count("\n", 0, start) + 1
-        for depth in range(1, len(key) + 1):
-            self.lines.setdefault((*table, *key[:depth]), line)
-        return (*table, *key)
+        """Keep the line of a key, and of the tables that it opens on its way; keys come in the order of the text."""
+        self._line += self._text.count("\n", self._counted, start)
+        self._counted = start
+        for depth in range(1, min(len(key), _DEEPEST) + 1):
+            self.lines.setdefault((*table, *key[:depth]), self._line)
+        return (*table, *key[:_DEEPEST])
+
+
+def _unquoted(key: str) -> str:
+    """A quoted key's name."""
+    if key.startswith('"') and "\\" in key:
+        return next(iter(tomllib.loads(f"{key} = 0")))
+    return key[1:-1]

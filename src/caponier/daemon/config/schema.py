@@ -5,14 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+LONGEST_SOCKET = 107  #: octets of a UNIX socket's path (unix(7): sun_path)
 
 
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _of_a_socket(path: Path) -> Path:
+    octets = str(path).encode()
+    if path == Path() or b"\0" in octets or len(octets) > LONGEST_SOCKET:
+        raise ValueError(f"no path of a UNIX socket: it has 1 to {LONGEST_SOCKET} octets, none of them zero")
+    return path
+
+
 Texts = Annotated[list[str], BeforeValidator(_as_list)]
+SocketPath = Annotated[Path, AfterValidator(_of_a_socket)]
 
 
 class Table(BaseModel):
@@ -72,8 +82,15 @@ class ConnectionTable(Table):
 class DaemonTable(Table):
     """``[daemon]``: what holds for all connections."""
 
-    control: Path = Field(default=Path("/run/caponier/control.sock"), strict=False, description="the control socket")
-    interface: str = Field(default="cap0", pattern=r"^[^\s/]{1,15}$", description="the TUN interface's name")
+    control: SocketPath = Field(
+        default=Path("/run/caponier/control.sock"), strict=False, description="the control socket"
+    )
+    interface: str = Field(
+        default="cap0",
+        max_length=15,
+        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(%d)?$",
+        description='the TUN interface\'s name: "cap0", or "cap%d" for the next free number',
+    )
     mtu: int = Field(default=1400, ge=1280, le=9000, description="octets of the largest packet into the tunnel")
     port: int = Field(default=500, ge=1, le=65535, description="IKE's UDP port")
     nat_port: int = Field(default=4500, ge=1, le=65535, description="the UDP port of IKE and ESP behind NATs")

@@ -42,7 +42,7 @@ def read_secret(value: str, directory: Path) -> Secret:
 def _from_environment(name: str) -> bytes:
     found = os.environb.get(name.encode())
     if found is None:
-        raise ConfigError(f"the environment has no variable {name}", hint="set it where the daemon is started")
+        raise ConfigError(f"the environment has no variable {name!r}", hint="set it where the daemon is started")
     return found
 
 
@@ -53,8 +53,7 @@ def read_private_file(name: str, directory: Path) -> bytes:
         ConfigError: as :func:`read_file`, or others may read it.
     """
     path = directory / name
-    octets = read_file(name, directory)
-    mode = stat.S_IMODE(path.stat().st_mode)
+    octets, mode = _read(path)
     if mode & 0o077:
         raise ConfigError(f"{path} can be read by others than its owner (mode {mode:04o})", hint=f"chmod 600 {path}")
     return octets
@@ -66,14 +65,20 @@ def read_file(name: str, directory: Path) -> bytes:
     Raises:
         ConfigError: not there, not readable, or too long.
     """
-    path = directory / name
+    return _read(directory / name)[0]
+
+
+def _read(path: Path) -> tuple[bytes, int]:
+    """Content and permissions, both of the file that was opened, whatever stands under its name a moment later."""
     try:
         with path.open("rb") as file:
-            octets = file.read(MAX_FILE + 1)
+            octets, mode = file.read(MAX_FILE + 1), stat.S_IMODE(os.fstat(file.fileno()).st_mode)
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read: {error.strerror}", hint="check the path and who runs the daemon"
         ) from None
+    except ValueError:  # a zero octet, which no file's name has
+        raise ConfigError(f"{str(path)!r} is no file's name") from None
     if len(octets) > MAX_FILE:
         raise ConfigError(f"{path} is longer than {MAX_FILE} octets")
-    return octets
+    return octets, mode

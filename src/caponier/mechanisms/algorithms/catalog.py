@@ -1,4 +1,4 @@
-"""What we have: from the numbers of the DOI to implementations."""
+"""What we have: from the numbers of the DOI to implementations (RFC 7296 section 3.3.2, RFC 8247)."""
 
 from __future__ import annotations
 

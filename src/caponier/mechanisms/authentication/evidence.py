@@ -1,4 +1,4 @@
-"""Evidence that a peer proved its identity. Only a ``verify_`` function makes it."""
+"""Evidence that a peer proved its identity (RFC 7296 section 2.15). Only a ``verify_`` function makes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The path of a datagram: both ends' addresses and ports."""
+"""The path of a datagram: both ends' addresses and ports (RFC 7296 section 2.11)."""
 
 from __future__ import annotations
 

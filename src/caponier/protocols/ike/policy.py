@@ -1,4 +1,4 @@
-"""What the operator wants: connections and their Child SAs, as the core takes them.
+"""What the operator wants: connections and their Child SAs, as the core takes them (RFC 4301 section 4.4).
 
 Built by ``daemon.config`` from the configuration file; frozen, compared by value on reload.
 """

@@ -1,4 +1,4 @@
-"""Which exchanges an IKE SA takes part in."""
+"""Which exchanges an IKE SA takes part in (RFC 7296 section 1)."""
 
 from __future__ import annotations
 
