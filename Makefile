@@ -40,8 +40,9 @@ fmt: $(VENV)/.tools  ## format Python and Rust
 	$(BIN)/ruff format .
 	cargo fmt --all
 
-bench: build $(VENV)/.tools  ## the tunnel beside the bare link, in turns
-	$(BIN)/python bench/tunnel.py
+bench: build $(VENV)/.tools  ## beside the bare link and other tunnels, in turns; ARGS="--help" tells more
+	@bench/install-contenders.sh
+	$(BIN)/python -m bench $(ARGS)
 
 docs: $(VENV)/.docs  ## the manual, into site/
 	$(BIN)/mkdocs build --strict --quiet

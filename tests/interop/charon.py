@@ -44,7 +44,7 @@ class Charon:
             (directory / "swanctl" / name).mkdir(parents=True)
         (directory / "swanctl" / "swanctl.conf").write_text(textwrap.dedent(connections))
         (directory / "strongswan.conf").write_text(self._settings())
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def _settings(self) -> str:
         return f"""
@@ -73,30 +73,30 @@ class Charon:
     def __enter__(self) -> Self:
         script = 'mount --make-rprivate / && mount -t tmpfs tmpfs /run && export STRONGSWAN_CONF="$1" && exec "$2"'
         command = ["unshare", "-m", "sh", "-c", script, "sh", str(self.directory / "strongswan.conf"), str(CHARON)]
-        self._process = self.namespace.start(command, log=self.directory / "output")
+        self.process = self.namespace.start(command, log=self.directory / "output")
         self._await_socket()
         self.swanctl("--load-all")
         return self
 
     def _await_socket(self) -> None:
-        assert self._process is not None
+        assert self.process is not None
         deadline = time.monotonic() + 15
         while not self.socket.exists():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"charon did not start:\n{self.tail()}\n{(self.directory / 'output').read_text()}")
             time.sleep(0.05)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is None:
+        if self.process is None:
             return
-        self._process.terminate()
+        self.process.terminate()
         try:
-            self._process.wait(10)
+            self.process.wait(10)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(10)
+            self.process.kill()
+            self.process.wait(10)
 
     def swanctl(self, *arguments: str, check: bool = True, seconds: float = 30) -> str:
         """What swanctl says."""

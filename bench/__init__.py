@@ -1,0 +1,1 @@
+"""Caponier beside other tunnels, in one run on one machine: ``make bench``."""
