@@ -37,6 +37,12 @@ class Identity:
     value: bytes
 
     @property
+    def address(self) -> IPv4Address | IPv6Address | None:
+        """The address that it is; None for an identity of another kind."""
+        is_address = self.type in (IdType.ID_IPV4_ADDR, IdType.ID_IPV6_ADDR) and len(self.value) in (4, 16)
+        return ip_address(self.value) if is_address else None
+
+    @property
     def text(self) -> str:
         """As the configuration writes it, safe to print whatever a stranger put into it."""
         match self.type:
