@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from caponier.daemon.engines.base import Engine
 from caponier.daemon.routes import Route, Routes, networks
 from caponier.daemon.sockets import IkePort, Sockets
+from caponier.daemon.throttle import Throttle
 from caponier.errors import CaponierError, InternalError
 from caponier.protocols.ike.effects import (
     AllocateSpi,
@@ -55,6 +56,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._signatures: set[asyncio.Task[None]] = set()
         self.drops: Counter[str] = Counter()
+        self._throttle = Throttle()
 
     @property
     def now(self) -> float:
@@ -78,29 +80,38 @@ class Driver:
     def pump(self) -> None:
         """Take out of the core whatever came out; call it after everything that was put in."""
         busy = True
-        while busy:
-            busy = self._send() | self._perform() | self._report()
-        self._schedule()
+        try:
+            while busy:
+                busy = self._send() | self._perform() | self._report()
+        finally:
+            self._schedule()
 
     # -- in
 
     def _readable(self, port: IkePort) -> None:
-        strange = port.receive(self._deliver)
-        if strange:
-            self.drops["not-ike"] += strange
+        self.drops += port.receive(self._deliver)
         self.pump()
 
     def _deliver(self, octets: bytes, path: Path) -> None:
         try:
             self.endpoint.receive_datagram(octets, path, self.now)
         except Exception:  # a bug of ours must not end the daemon: the datagram is lost, and its story is told
-            log.exception("a datagram from %s could not be handled", path.remote)
-            self.drops["internal-error"] += 1
+            if self._count_bug():
+                log.exception("a datagram from %s could not be handled", path.remote)
 
     def _wake(self) -> None:
         self._timer = None
-        self.endpoint.handle_timeout(self.now)
+        try:
+            self.endpoint.handle_timeout(self.now)
+        except Exception:  # as above; the timers of the other IKE SAs go on
+            if self._count_bug():
+                log.exception("a timer could not be handled")
         self.pump()
+
+    def _count_bug(self) -> bool:
+        """Count a bug of ours; whether its story is told, for that of each of many would fill the disk."""
+        self.drops["internal-error"] += 1
+        return self._throttle.admit("bug") is not None
 
     def _schedule(self) -> None:
         if self._timer is not None:
@@ -117,7 +128,8 @@ class Driver:
                 self._sockets.send(datagram)
             except OSError as error:
                 self.drops["send-failed"] += 1
-                log.info("not sent peer=%s why=%s", datagram.path.remote, error.strerror)
+                if self._throttle.admit("send-failed") is not None:
+                    log.info("not sent peer=%s why=%s", datagram.path.remote, error.strerror)
         return bool(datagrams)
 
     def _report(self) -> bool:
@@ -134,13 +146,19 @@ class Driver:
         if isinstance(effect, Sign):
             self._sign(effect)
             return True
-        try:
-            result = self._carry_out(effect)
-        except CaponierError as error:
-            self.endpoint.complete(effect, error, self.now)
-        else:
-            self.endpoint.complete(effect, result, self.now)
+        self.endpoint.complete(effect, self._result(effect), self.now)
         return True
+
+    def _result(self, effect: Effect) -> object:
+        """What carrying out an effect gave, or the error: the exchange that waits for it must hear of both."""
+        try:
+            return self._carry_out(effect)
+        except CaponierError as error:
+            return error
+        except Exception as error:  # as above; it ends this exchange and no other
+            if self._count_bug():
+                log.exception("%s could not be carried out", type(effect).__name__)
+            return InternalError(f"{type(effect).__name__} failed: {error}")
 
     def _carry_out(self, effect: Effect) -> object:
         match effect:
@@ -160,12 +178,12 @@ class Driver:
         return None
 
     def _install(self, child: ChildSa) -> None:
-        self._engine.install(child)
         source = self._routes.source_for(child.local)
         wanted = [
             Route(network, source if source is not None and source.version == network.version else None)
             for network in networks(child.remote)
         ]
+        self._engine.install(child)
         try:
             self._routes.add(wanted)
         except CaponierError:
@@ -182,6 +200,10 @@ class Driver:
                 result = await self._loop.run_in_executor(None, effect.key.sign, effect.scheme, effect.octets)
             except CaponierError as error:
                 result = error
+            except Exception as error:  # as above
+                if self._count_bug():
+                    log.exception("a signature could not be made")
+                result = InternalError(f"the signature failed: {error}")
             self.endpoint.complete(effect, result, self.now)
             self.pump()
 
