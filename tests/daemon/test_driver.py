@@ -13,7 +13,7 @@ import pytest
 
 from caponier.daemon.driver import Driver
 from caponier.daemon.engines.base import Engine
-from caponier.daemon.routes import Routes
+from caponier.daemon.policies import Policies
 from caponier.daemon.sockets import MARKER, IkePort, Sockets
 from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import InternalError
@@ -30,8 +30,8 @@ def broken(*_: object) -> None:
 
 
 def driver() -> Driver:
-    """One without engine and routes: nothing here comes so far."""
-    return Driver(Settings(), Sockets((), (), ()), cast("Engine", None), cast("Routes", None), lambda _: None)
+    """One without engine and policies: nothing here comes so far."""
+    return Driver(Settings(), Sockets((), (), ()), cast("Engine", None), cast("Policies", None), lambda _: None)
 
 
 def test_a_bug_in_the_core_costs_one_datagram(
@@ -97,7 +97,7 @@ def test_a_bug_in_an_effect_is_heard_by_who_waits_for_it(
 
     async def perform() -> Driver:
         driven = Driver(
-            Settings(), Sockets((), (), ()), cast("Engine", BrokenEngine()), cast("Routes", None), lambda _: None
+            Settings(), Sockets((), (), ()), cast("Engine", BrokenEngine()), cast("Policies", None), lambda _: None
         )
         waiting = [effect]
         monkeypatch.setattr(driven.endpoint, "next_effect", lambda: waiting.pop() if waiting else None)

@@ -16,8 +16,10 @@ from caponier.daemon.config import Configuration, Place, load
 from caponier.daemon.driver import Driver
 from caponier.daemon.engines.base import Acquire, SaTraffic, SequenceExhausted
 from caponier.daemon.engines.userspace import UserspaceEngine
+from caponier.daemon.guard import Guard
 from caponier.daemon.journal import Journal, Trouble
-from caponier.daemon.routes import Route, Routes, networks
+from caponier.daemon.policies import Policies
+from caponier.daemon.routes import Routes
 from caponier.daemon.sockets import Sockets, open_sockets
 from caponier.errors import CaponierError, EngineError, MisuseError
 from caponier.protocols.ike.events import (
@@ -30,7 +32,7 @@ from caponier.protocols.ike.events import (
     Role,
 )
 from caponier.protocols.ike.path import Path
-from caponier.protocols.ike.policy import Connection, Start
+from caponier.protocols.ike.policy import Connection, Start, WhileDown
 from caponier.protocols.ike.v2.lifecycle import Phase
 
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0  #: seconds between attempts to bring a connection back, doubling
@@ -93,14 +95,12 @@ class _Watch:
         pause: seconds until the next attempt.
         retry: the attempt that is due.
         waiting: who waits for it to come up.
-        trapped: its routes while it waits for traffic.
     """
 
     is_wanted: bool
     pause: float = FIRST_RETRY
     retry: asyncio.TimerHandle | None = None
     waiting: list[tuple[str | None, asyncio.Future[None]]] = field(default_factory=list)
-    trapped: list[Route] = field(default_factory=list)
 
 
 class Daemon:
@@ -143,7 +143,19 @@ class Daemon:
         self._engine.attach(self._sockets.esp_udp, self._sockets.esp_raw)
         self._routes = Routes(self._engine.interface, table.table, table.mark, table.mtu)
         undo.callback(self._routes.close)
-        self._driver = Driver(self._configuration.settings, self._sockets, self._engine, self._routes, self._take)
+        self._guard = self._stand_guard(undo)
+        self._policies = Policies(self._engine, self._routes, self._guard)
+        self._driver = Driver(self._configuration.settings, self._sockets, self._engine, self._policies, self._take)
+
+    def _stand_guard(self, undo: contextlib.ExitStack) -> Guard | None:
+        """A system without nf_tables still has its tunnels; the status says what it lacks."""
+        try:
+            guard = Guard(self._engine.interface, self._configuration.settings.ports)
+        except EngineError as error:
+            log.warning("%s", error)
+            return None
+        undo.callback(guard.close)
+        return guard
 
     def _listen(self, undo: contextlib.ExitStack) -> None:
         loop = asyncio.get_running_loop()
@@ -274,8 +286,17 @@ class Daemon:
             drops=drops,
             plane_drops=self._engine.drops(),
             interface=self._engine.interface,
-            warnings=health.warnings(self._configuration.connections.values(), self._engine.interface),
+            warnings=self._warnings(),
         )
+
+    def _warnings(self) -> list[str]:
+        found = health.warnings(self._configuration.connections.values(), self._engine.interface)
+        if self._guard is None:
+            found.append(
+                "packets that claim to come from a protected network are not kept out when they arrive in clear:"
+                " nf_tables is missing (see the log)"
+            )
+        return found
 
     def _place(self, connection: str | None, setting: str | None) -> Place | None:
         return self._configuration.place(connection, setting)
@@ -294,9 +315,9 @@ class Daemon:
         self._driver.endpoint.add_connection(connection)
         watch = _Watch(is_wanted=connection.start is Start.BOOT)
         self._watches[connection.name] = watch
-        if connection.start is Start.ON_DEMAND:
+        if connection.while_down is WhileDown.DISCARD:
             try:
-                self._trap(connection, watch)
+                self._policies.hold(connection)
             except EngineError as error:  # told like any other failure; the other connections do not suffer from it
                 self.journal.trouble(connection.name, None, "", error)
         if watch.is_wanted:
@@ -306,19 +327,9 @@ class Daemon:
         watch = self._watches.pop(name)
         self._stop_retrying(watch)
         self._disappoint(watch, UnknownName(f"connection {name} was removed or changed meanwhile"))
-        self._routes.remove(watch.trapped)
-        for child in self._configuration.connections[name].children:
-            self._engine.untrap(name, child.name)
+        self._policies.release(name)
         self._driver.endpoint.remove_connection(name, self._driver.now)
         self.journal.forget(name)
-
-    def _trap(self, connection: Connection, watch: _Watch) -> None:
-        """Let the first packet that wants this connection report it."""
-        for child in connection.children:
-            self._engine.trap(connection.name, child.name, child.local, child.remote)
-            routes = [Route(network) for network in networks(child.remote)]
-            self._routes.add(routes)
-            watch.trapped += routes
 
     def _connect(self, connection: Connection, child: str | None = None) -> None:
         """Start bringing a connection up, or only a Child SA where its IKE SA is up.
@@ -472,9 +483,11 @@ class Daemon:
                     )
 
     def _acquired(self, name: str, child: str) -> None:
-        connection = self._configuration.connections.get(name)
-        if connection is None or self._is_up(connection, child):
+        watch, connection = self._watches.get(name), self._configuration.connections.get(name)
+        if watch is None or connection is None or self._is_up(connection, child):
             return
+        if connection.start is not Start.ON_DEMAND and not watch.is_wanted:
+            return  # its packets are held back, and nobody wants it up
         if not self._all_sas(name):  # else it is under way, and each further packet reports itself again
             self.journal.note("acquired", name, f"a packet wants child {child}")
         self._connect(connection)

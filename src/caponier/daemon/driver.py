@@ -10,13 +10,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from caponier.daemon.engines.base import Engine
-from caponier.daemon.routes import Route, Routes, networks
+from caponier.daemon.policies import Policies
 from caponier.daemon.sockets import IkePort, Sockets
 from caponier.daemon.throttle import Throttle
 from caponier.errors import CaponierError, InternalError
 from caponier.protocols.ike.effects import (
     AllocateSpi,
-    ChildSa,
     Effect,
     InstallChildSa,
     MoveChildSa,
@@ -33,26 +32,25 @@ log = logging.getLogger("caponier.driver")
 
 
 class Driver:
-    """An endpoint with its sockets, its engine and its routes.
+    """An endpoint with its sockets, its engine and its policies.
 
     Args:
         settings: for the core.
         sockets: open.
         engine: running.
-        routes: ready.
+        policies: put Child SAs to work.
         tell: takes each event of the core.
     """
 
     def __init__(
-        self, settings: Settings, sockets: Sockets, engine: Engine, routes: Routes, tell: Callable[[Event], None]
+        self, settings: Settings, sockets: Sockets, engine: Engine, policies: Policies, tell: Callable[[Event], None]
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.endpoint = Endpoint(settings, os.urandom, self._date)
         self._sockets = sockets
         self._engine = engine
-        self._routes = routes
+        self._policies = policies
         self._tell = tell
-        self._routed: dict[int, list[Route]] = {}  # by inbound SPI
         self._timer: asyncio.TimerHandle | None = None
         self._signatures: set[asyncio.Task[None]] = set()
         self.drops: Counter[str] = Counter()
@@ -69,7 +67,7 @@ class Driver:
             self._loop.add_reader(port.endpoint.fileno(), self._readable, port)
 
     def stop(self) -> None:
-        """Stop listening; sockets, engine and routes belong to the caller."""
+        """Stop listening; sockets, engine and policies belong to the caller."""
         for port in self._sockets.ike:
             self._loop.remove_reader(port.endpoint.fileno())
         if self._timer is not None:
@@ -167,29 +165,14 @@ class Driver:
             case ReleaseSpi(protocol, spi):
                 self._engine.release_spi(protocol, spi)
             case InstallChildSa(child):
-                self._install(child)
+                self._policies.install(child)
             case RemoveChildSa(protocol, spi_in):
-                self._routes.remove(self._routed.pop(spi_in, []))
-                self._engine.remove(protocol, spi_in)
+                self._policies.remove(protocol, spi_in)
             case MoveChildSa(protocol, spi_in, path):
                 self._engine.move(protocol, spi_in, path)
             case _:
                 raise InternalError(f"an effect that nobody carries out: {type(effect).__name__}")
         return None
-
-    def _install(self, child: ChildSa) -> None:
-        source = self._routes.source_for(child.local)
-        wanted = [
-            Route(network, source if source is not None and source.version == network.version else None)
-            for network in networks(child.remote)
-        ]
-        self._engine.install(child)
-        try:
-            self._routes.add(wanted)
-        except CaponierError:
-            self._engine.remove(child.protocol, child.spi_in)
-            raise
-        self._routed[child.spi_in] = wanted
 
     def _sign(self, effect: Sign) -> None:
         """A signature takes milliseconds, or seconds on a smart card: never on the loop's thread."""

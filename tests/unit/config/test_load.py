@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from caponier.daemon.config import load
+from caponier.daemon.config.secrets import read_secret
+from caponier.errors import ConfigError
 from caponier.mechanisms.authentication.certificates import CertificateCredential, CertificateTrust
 from caponier.mechanisms.authentication.psk import PresharedKey
 from caponier.mechanisms.negotiation.selectors import format_selector
@@ -103,3 +105,18 @@ def test_hundreds_of_connections_are_read(file: Path) -> None:
     last = configuration.place("office499", "child.lan.replay_window")
     assert last is not None
     assert last.line == text.count("\n") - 1
+
+
+def test_a_secret_in_hexadecimal(tmp_path: Path) -> None:
+    """RFC 7296 section 2.15: the interface "MUST also accept a hex encoding of the shared secret"."""
+    path = tmp_path / "key"
+    path.write_text("00ff" * 8 + "\n")
+    path.chmod(0o600)
+    assert read_secret("hex:file:key", tmp_path).expose() == bytes.fromhex("00ff" * 8)
+    path.write_text("no digits at all\n")
+    with pytest.raises(ConfigError, match="not hexadecimal") as refused:
+        read_secret("hex:file:key", tmp_path)
+    assert "no digits" not in str(refused.value)
+    path.write_text("00ff\n")
+    with pytest.raises(ConfigError, match="2 octets"):
+        read_secret("hex:file:key", tmp_path)

@@ -162,7 +162,7 @@ def _dotted(key: KeyPath) -> str:
 
 def _quoted(part: str) -> str:
     """A part of a key, in quotes where TOML wants them."""
-    return _short(part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False))
+    return _short(part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=not part.isprintable()))
 
 
 def _words(key: KeyPath, detail: Any) -> tuple[str, str | None]:
