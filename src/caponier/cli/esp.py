@@ -210,7 +210,7 @@ def decode(
                     inner.add(row)
         except CaptureError as error:
             failure = error
-    _print_summary(decoder, json=json)
+    _print_summary(decoder, quiet=quiet, json=json)
     if failure is not None:
         raise failure
 
@@ -227,14 +227,14 @@ def _row_printer(*, quiet: bool, json: bool) -> Callable[[Row], object]:
     return lambda row: sys.stdout.write(lines.line(row) + "\n")
 
 
-def _print_summary(decoder: Decoder, *, json: bool) -> None:
+def _print_summary(decoder: Decoder, *, quiet: bool, json: bool) -> None:
     from caponier.cli.esp_pages import summary  # noqa: PLC0415 - as above
     from caponier.cli.esp_schema import Summary  # noqa: PLC0415
 
     if json:
         _print_json(Summary.of(decoder))
         return
-    if any(tally.packets for tally in decoder.tallies):
+    if not quiet and any(tally.packets for tally in decoder.tallies):
         out.print()
     out.print(summary(decoder))
 

@@ -131,6 +131,9 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _size(file: IO[bytes]) -> int | None:
+    """Octets of a file; None for a pipe."""
+    if file is sys.stdin.buffer:
+        return None
     status = os.fstat(file.fileno())
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 

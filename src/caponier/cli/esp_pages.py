@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 from typer import style
 
@@ -16,6 +14,7 @@ from caponier.protocols.captures.ip import read_ip
 from caponier.protocols.captures.ipsec import Passed
 from caponier.protocols.esp import AUTHENTIC, OK, VERDICTS, Opened
 
+MOST_UNKNOWN = 20  #: SPIs without keys that are shown to people
 _COLORS = {OK: "green", UNKNOWN_SPI: "yellow", CUT_SHORT: "yellow", "dummy": "cyan"}
 
 
@@ -45,46 +44,42 @@ class Lines:
         return f"{time}  {ends:<{self._ends}}  {spi} {sequence:<{self._sequence}}  {verdict}  {inner}".rstrip()
 
 
-def summary(decoder: Decoder) -> RenderableType:
+def summary(decoder: Decoder) -> Text:
     """What the capture holds, by SPI."""
-    parts: list[RenderableType] = []
-    tallies = decoder.tallies
-    if tallies:
-        parts.append(_table(tallies))
-    packets = sum(tally.packets for tally in tallies)
-    passed = ", ".join(f"{decoder.passed[kind]} {kind.value}" for kind in Passed if decoder.passed[kind])
-    parts.append(Text(f"{decoder.frames} frames: {packets} ESP or AH" + (f", {passed}" if passed else "")))
-    parts += [Text("hint: ", "green") + Text(hint) for hint in _hints(decoder)]
-    return Group(*parts)
+    known = [tally for tally in decoder.tallies if tally.sa is not None]
+    unknown = [tally for tally in decoder.tallies if tally.sa is None]
+    parts = [_spi(tally) for tally in (*known, *unknown[:MOST_UNKNOWN])]
+    if len(unknown) > MOST_UNKNOWN:
+        parts.append(Text(f"and {len(unknown) - MOST_UNKNOWN} more SPIs without keys: --json names them", "yellow"))
+    packets = sum(tally.packets for tally in decoder.tallies)
+    passed = [f"{decoder.passed[kind]} {kind.value}" for kind in Passed if decoder.passed[kind]]
+    parts.append(Text(", ".join((f"{_counted(decoder.frames, 'frame')}: {packets} ESP or AH", *passed))))
+    parts += [Text.assemble(("hint: ", "green"), hint) for hint in _hints(decoder)]
+    return Text("\n").join(parts)
 
 
-def _table(tallies: tuple[Tally, ...]) -> Table:
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("SPI", "keys for", "the first went"):
-        table.add_column(name, no_wrap=True)
-    for name in ("packets", "opened", "inner", "missing", "replayed"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("not opened otherwise")
-    for tally in tallies:
-        table.add_row(*_cells(tally))
-    return table
+def _spi(tally: Tally) -> Text:
+    """Two lines of an SPI: what it is, and what came of its packets."""
+    name = f"{tally.protocol.name} {'others' if tally.spi is None else f'{tally.spi:08x}'}"
+    keys = ("no key", "yellow") if tally.sa is None else (tally.sa.suite.text, "")
+    if tally.ends is None:
+        return Text.assemble((name, "bold"), "  ", keys, "  ", ("not seen", "yellow"))
+    return Text.assemble((name, "bold"), "  ", keys, f"  {tally.ends}\n    ", Text(", ").join(_counts(tally)))
 
 
-def _cells(tally: Tally) -> Iterator[str | Text]:
-    yield f"{tally.protocol.name} {'others' if tally.spi is None else f'{tally.spi:08x}'}"
-    yield Text("none", "yellow") if tally.sa is None else tally.sa.suite.text
-    yield tally.ends or Text("not seen", "dim")
-    yield str(tally.packets)
-    yield str(tally.verdicts[OK])
-    yield amount(tally.inner_octets)
-    yield _marked(tally.missing)
-    yield _marked(tally.verdicts["replayed"])
-    others = {name: count for name, count in sorted(tally.verdicts.items()) if name not in (OK, "replayed")}
-    yield Text(", ".join(f"{count} {name}" for name, count in others.items()), "red" if tally.sa else "yellow")
+def _counts(tally: Tally) -> Iterator[Text]:
+    yield Text(f"{_counted(tally.packets, 'packet')} with {amount(tally.octets)}")
+    if tally.sa is not None:
+        yield Text(f"{tally.verdicts[OK]} opened with {amount(tally.inner_octets)} inside")
+    if tally.missing:
+        yield Text(f"{tally.missing} missing", "yellow")
+    for verdict, count in sorted(tally.verdicts.items()):
+        if verdict != OK:
+            yield Text(f"{count} {verdict}", _COLORS.get(verdict, "red"))
 
 
-def _marked(count: int) -> Text:
-    return Text(str(count), "bold yellow" if count else "")
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _hints(decoder: Decoder) -> Iterator[str]:
