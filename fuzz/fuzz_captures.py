@@ -42,6 +42,7 @@ def seeds() -> dict[str, bytes]:
     packets = [
         ipv4(ESP, one),
         ipv4(UDP, udp(two)),
+        ipv4(UDP, udp(b"".join(seal(end, inner()) for _ in range(3)))),
         ipv6(ESP, three),
         ipv6(0, bytes((UDP, 0)) + bytes(6) + udp(one)),
         ipv4(AH, bytes.fromhex("32040000") + esp_header() + bytes(12)),
@@ -65,7 +66,7 @@ def seeds() -> dict[str, bytes]:
 
 
 def one(octets: bytes) -> None:
-    """Rows and counts that can be shown, or a CaptureError with its place; each frame is a row or is passed."""
+    """Rows and counts that can be shown, or a CaptureError with its place; each frame has a row or is passed."""
     decoder = Decoder(InboundSas([_sa()]))
     rows, failure = 0, None
     try:
@@ -75,7 +76,7 @@ def one(octets: bytes) -> None:
     except CaptureError as error:
         failure = error
     assert failure is None or (0 <= failure.offset <= len(octets) and str(failure).isprintable())
-    assert rows + decoder.passed.total() == decoder.frames
+    assert rows + decoder.passed.total() >= decoder.frames  # more where frames are trains
     assert sum(tally.packets for tally in decoder.tallies) == rows
     Summary.model_validate_json(Summary.of(decoder).model_dump_json())
     assert summary(decoder).plain

@@ -120,6 +120,21 @@ def test_a_forged_number_makes_no_gap() -> None:
     assert tally(by).verdicts == {OK: 1, "bad-icv": 1, "replayed": 1}
 
 
+def test_a_train_of_packets_is_opened_packet_by_packet() -> None:
+    """As a gateway's own captures show them: UDP segmentation comes later."""
+    packets = [seal(sealer(manual_sa(), number), inner(bytes(1000))) for number in range(1, 5)]
+    by = decoder()
+    rows = decoded([ipv4(UDP, udp(b"".join(packets))), ipv4(UDP, udp(packets[1]))], by)
+    assert [(row.frame, row.sequence, row.verdict) for row in rows] == [
+        (1, 1, OK),
+        (1, 2, OK),
+        (1, 3, OK),
+        (1, 4, OK),
+        (2, 2, "replayed"),
+    ]
+    assert by.frames == 2
+
+
 def test_a_packet_that_was_not_captured_whole_is_not_called_forged() -> None:
     packet = ipv4(ESP, sealed(1)[0])
     by = decoder()
@@ -205,7 +220,7 @@ def test_the_replay_window_is_the_one_that_was_asked_for(window: int, verdict: s
     st.lists(st.binary(max_size=80), max_size=4), st.sampled_from([RAW, ETHERNET, 113, 0, 7]), st.sampled_from([0, ESP])
 )
 def test_junk_is_counted(junk: list[bytes], link: int, protocol: int) -> None:
-    """Every frame is a row or is passed, whatever it holds."""
+    """Every frame is a row or is passed, whatever it holds; none of these is a train."""
     octets = [ipv4(ESP, esp_header() + each) for each in junk] if protocol else junk
     by = decoder()
     rows = decoded(octets, by, link)

@@ -135,20 +135,23 @@ class Decoder:
         """A row for each ESP and AH packet; what else there is is counted in ``passed``."""
         for frame in frames:
             self.frames += 1
-            found = self._look_into(frame)
+            found = find_protected(frame, self._udp_ports)
             if isinstance(found, Passed):
                 self.passed[found] += 1
-            else:
-                yield found
+                continue
+            for outer in found:
+                row = self._row(frame, outer)
+                if row is None:
+                    self.passed[Passed.MALFORMED] += 1
+                else:
+                    yield row
 
-    def _look_into(self, frame: Frame) -> Row | Passed:
-        outer = find_protected(frame, self._udp_ports)
-        if isinstance(outer, Passed):
-            return outer
+    def _row(self, frame: Frame, outer: Protected) -> Row | None:
+        """None where not even its header is there."""
         try:
             spi, sequence = _spi_and_sequence(outer)
         except WireError:
-            return Passed.MALFORMED
+            return None
         sa = self._sas.find(outer.protocol, spi, outer.destination)
         verdict, octets = self._open(sa, outer)
         row = Row(frame.number, frame.time, outer, spi, sequence, verdict, octets)

@@ -17,6 +17,12 @@ _IKE_PORT = 500  #: RFC 7296 section 2.23
 _NON_ESP_MARKER = bytes(4)  #: RFC 3948 section 2.2
 _NAT_KEEPALIVE = b"\xff"  #: RFC 3948 section 2.3
 _UDP_HEADER = 8
+_ESP_HEADER = 8
+
+# A machine that leaves UDP segmentation to its network card (UDP_SEGMENT of Linux), or puts together what comes in
+# (UDP_GRO), shows many packets of one length as one datagram.
+_LONGEST_TRAIN = 128  #: packets; Linux makes none of more (UDP_MAX_SEGMENTS)
+_LARGEST_STEP = 4096  #: between the sequence numbers of two packets that stand side by side
 
 
 class Passed(Enum):
@@ -57,8 +63,11 @@ class Protected:
         return f"{format_end(self.source, source)} > {format_end(self.destination, destination)}"
 
 
-def find_protected(frame: Frame, udp_ports: frozenset[int] = UDP_PORTS) -> Protected | Passed:
-    """The ESP or AH packet of a frame, or what else it is."""
+Found = tuple[Protected, ...] | Passed  #: what a frame holds
+
+
+def find_protected(frame: Frame, udp_ports: frozenset[int] = UDP_PORTS) -> Found:
+    """The ESP or AH packet of a frame, several where it is a train of them, or what else it is."""
     if not is_understood(frame.link):
         return Passed.UNKNOWN_LINK
     start = ip_start(frame.link, frame.octets)
@@ -70,21 +79,21 @@ def find_protected(frame: Frame, udp_ports: frozenset[int] = UDP_PORTS) -> Prote
         return Passed.MALFORMED
 
 
-def _in_ip(packet: IpPacket, udp_ports: frozenset[int]) -> Protected | Passed:
+def _in_ip(packet: IpPacket, udp_ports: frozenset[int]) -> Found:
     if packet.is_fragment:
         return Passed.FRAGMENT
     match packet.protocol:
         case IpProtocol.ESP:
-            return _protected(ProtocolId.ESP, packet, None, packet.payload)
+            return _protected(ProtocolId.ESP, packet, [packet.payload])
         case IpProtocol.AH:
-            return _protected(ProtocolId.AH, packet, None, packet.payload)
+            return _protected(ProtocolId.AH, packet, [packet.payload])
         case IpProtocol.UDP:
             return _in_udp(packet, udp_ports)
         case _:
             return Passed.OTHER
 
 
-def _in_udp(packet: IpPacket, udp_ports: frozenset[int]) -> Protected | Passed:
+def _in_udp(packet: IpPacket, udp_ports: frozenset[int]) -> Found:
     """ESP in UDP, told from IKE and keepalives (RFC 3948 sections 2.1 to 2.3)."""
     if packet.ports is None or len(packet.payload) < _UDP_HEADER:
         return Passed.MALFORMED
@@ -98,13 +107,50 @@ def _in_udp(packet: IpPacket, udp_ports: frozenset[int]) -> Protected | Passed:
         return Passed.NAT_KEEPALIVE
     if content[:4] == _NON_ESP_MARKER:
         return Passed.IKE
-    return _protected(ProtocolId.ESP, packet, packet.ports, content)
+    return _protected(ProtocolId.ESP, packet, _parted(content), packet.ports)
+
+
+def _parted(datagram: bytes) -> list[bytes]:
+    """The ESP packets of a datagram: one, or a train of them."""
+    size = _packet_length(datagram)
+    return [datagram[at : at + size] for at in range(0, len(datagram), size)]
+
+
+def _packet_length(datagram: bytes) -> int:
+    """Octets of each packet of a train, but the last, which may be shorter; of the whole datagram where it is none.
+
+    Packets have whole words of 4 octets (RFC 4303 section 2.4). In ciphertext, what looks like another header of the
+    same SA at just the right places does not happen by chance.
+    """
+    least = max(_ESP_HEADER, len(datagram) // _LONGEST_TRAIN)
+    at = datagram.find(datagram[:4], least)
+    while at != -1:
+        if at % 4 == 0 and _is_train(datagram, at):
+            return at
+        at = datagram.find(datagram[:4], at + 1)
+    return max(1, len(datagram))
+
+
+def _is_train(datagram: bytes, size: int) -> bool:
+    """Whether a header of the same SA, with a number nearby, stands at every place where there should be one."""
+    sequence = int.from_bytes(datagram[4:8])
+    for at in range(size, len(datagram), size):
+        header = datagram[at : at + _ESP_HEADER]
+        step = int.from_bytes(header[4:]) - sequence
+        if header[:4] != datagram[:4] or len(header) < _ESP_HEADER or not 0 < abs(step) <= _LARGEST_STEP:
+            return False
+        sequence += step
+    return True
 
 
 def _protected(
-    protocol: ProtocolId, packet: IpPacket, ports: tuple[int, int] | None, octets: bytes
-) -> Protected | Passed:
-    """An empty one is none."""
-    if not octets:
+    protocol: ProtocolId, packet: IpPacket, parts: list[bytes], ports: tuple[int, int] | None = None
+) -> Found:
+    """An empty one is none. What was not captured is missing at the end of the last."""
+    *whole, last = parts or [b""]
+    if not last:
         return Passed.MALFORMED
-    return Protected(protocol, packet.source, packet.destination, ports, octets, packet.missing)
+    return (
+        *(Protected(protocol, packet.source, packet.destination, ports, octets, 0) for octets in whole),
+        Protected(protocol, packet.source, packet.destination, ports, last, packet.missing),
+    )
