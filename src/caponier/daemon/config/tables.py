@@ -240,4 +240,4 @@ def _is_index(part: str, model: Any) -> bool:
 
 def _quoted(part: str) -> str:
     """A part of a key, in quotes where TOML wants them."""
-    return _short(part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False))
+    return _short(part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=not part.isprintable()))
