@@ -29,13 +29,17 @@ from caponier.cli.main import app
 from caponier.daemon.config import load
 from caponier.daemon.config.schema import ChildTable, ConnectionTable, DaemonTable, File, LocalTable, RemoteTable
 from caponier.demo.gateways import write_configurations
-from caponier.doi.keywords import KEYWORDS
+from caponier.doi.ikev2 import KeyExchangeId, ProtocolId, TransformType
+from caponier.doi.keywords import KEYWORDS, AlgorithmName
 from caponier.mechanisms.algorithms.catalog import is_implemented
+from caponier.mechanisms.algorithms.packets import carries
 from caponier.mechanisms.negotiation.proposals import (
     DEFAULT_ESP_PROPOSALS,
     DEFAULT_IKE_PROPOSALS,
     Proposal,
+    Transform,
     format_proposal,
+    weak_algorithms,
 )
 from caponier.protocols.ike.effects import AllocateSpi
 from caponier.protocols.ike.endpoint import Endpoint
@@ -206,13 +210,42 @@ def test_every_table_is_documented() -> None:
     assert of_connection == {"local", "remote", "child"}
 
 
-def test_every_algorithm_is_documented() -> None:
-    implemented = {
-        word: name for word, name in KEYWORDS.items() if is_implemented(name.transform_type, name.id, name.key_length)
-    }
-    rows = tables(section(CONFIGURATION, "### Algorithms"))[0]
-    shown = {word: keyword.strip("`") for keyword, also, *_ in rows for word in (keyword.strip("`"), *codes(also))}
-    assert shown == {word: name.keyword for word, name in implemented.items()}
+def _of_ike(name: AlgorithmName) -> bool:
+    """An IKE SA cannot go without a key exchange (RFC 7296 section 3.3.3)."""
+    is_none = (name.transform_type, name.id) == (TransformType.KEY_EXCHANGE, KeyExchangeId.NONE)
+    return not is_none and is_implemented(name.transform_type, name.id, name.key_length)
+
+
+def _of_esp(name: AlgorithmName) -> bool:
+    if name.transform_type == TransformType.KEY_EXCHANGE:
+        return is_implemented(name.transform_type, name.id)
+    return carries(ProtocolId.ESP, name.transform_type, name.id, name.key_length)
+
+
+#: Which table of the section has an algorithm: whether it is for IKE, whether it is for ESP.
+ALGORITHM_TABLES = {"both": (True, True), "ike": (True, False), "esp": (False, True)}
+
+
+@pytest.mark.parametrize("at", range(3), ids=list(ALGORITHM_TABLES))
+def test_every_algorithm_is_documented(at: int) -> None:
+    kind = list(ALGORITHM_TABLES.values())[at]
+    implemented = {word: name.keyword for word, name in KEYWORDS.items() if (_of_ike(name), _of_esp(name)) == kind}
+    found = tables(section(CONFIGURATION, "### Algorithms"))
+    assert len(found) == len(ALGORITHM_TABLES)
+    shown = {word: keyword.strip("`") for keyword, also, *_ in found[at] for word in (keyword.strip("`"), *codes(also))}
+    assert shown == implemented
+
+
+def test_weak_algorithms_are_documented() -> None:
+    """RFC 8221 sections 5 and 6, RFC 8247 section 2: the guidance that is shown says NOT where ``allow_weak`` is needed."""
+    for at, protocol in ((0, ProtocolId.IKE), (0, ProtocolId.ESP), (1, ProtocolId.IKE), (2, ProtocolId.ESP)):
+        for keyword, _, _, _, *guidance in tables(section(CONFIGURATION, "### Algorithms"))[at]:
+            name = KEYWORDS[keyword.strip("`")]
+            weak = weak_algorithms(Proposal(1, protocol, b"", (Transform(name.transform_type, name.id),)))
+            told = guidance[0 if protocol == ProtocolId.IKE else -1].strip()
+            assert [f"{told} (RFC {8247 if protocol == ProtocolId.IKE else 8221})"] * ("NOT" in told) == [
+                warning for _, warning in weak
+            ], keyword
 
 
 @pytest.mark.parametrize(("at", "proposals"), [(0, DEFAULT_IKE_PROPOSALS), (1, DEFAULT_ESP_PROPOSALS)])
@@ -392,6 +425,15 @@ def test_messages_are_as_large_as_shown(number: int, handshake: tuple[tuple[byte
     table = tables(section(FIRST_TUNNEL, f"### {MESSAGES[number]}"))[-1]
     shown = [(name, int(octets)) for name, octets, *_ in table]
     assert shown == list(_rows(*handshake[number]))
+
+
+def test_esp_offer_is_as_shown(handshake: tuple[tuple[bytes, Message], ...]) -> None:
+    """RFC 7296 sections 1.2 and 3.3.2: what message 3 offers, and what message 4 chooses of it."""
+    offered, chosen = (handshake[number][1].one(SecurityAssociation).proposals for number in (2, 3))
+    offer = next(block for block in blocks(FIRST_TUNNEL) if "-esn-noesn" in block.text)
+    assert offer.text.splitlines() == [format_proposal(each) for each in offered]
+    (row,) = (cells for cells in tables(section(FIRST_TUNNEL, f"### {MESSAGES[3]}"))[-1] if cells[0] == "SA")
+    assert format_proposal(*chosen) in codes(row[2])
 
 
 def _octets_of_message_2() -> bytes:

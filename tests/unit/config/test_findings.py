@@ -10,8 +10,9 @@ import pytest
 from caponier.daemon.config import compose
 from caponier.daemon.config.load import MAX_FILE
 from caponier.daemon.config.secrets import MAX_FILE as MAX_SECRET
+from caponier.mechanisms.negotiation.proposals import format_proposal
 from tests.interop.pki import ecdsa_pair
-from tests.unit.config.site import GOOD, SECRET, changed, findings, findings_of, line_of
+from tests.unit.config.site import GOOD, SECRET, changed, findings, findings_of, line_of, loaded
 
 OFFICE, LAN = "connection.office", "connection.office.child.lan"
 
@@ -63,7 +64,8 @@ MISTAKES = [
     ("aes256gcm16-prf", "aes265gcm16-prf", "prfsha384", f"{OFFICE}.proposals", "'aes265gcm16'", "'aes256gcm16'"),
     ("-ecp384", "", "prfsha384", f"{OFFICE}.proposals", "key exchange", None),
     ('["aes256gcm16"]', '["aes256gcm16-ecp348"]', "ecp348", f"{LAN}.proposals", "'ecp348'", "'ecp384'"),
-    ('["aes256gcm16"]', '["3des-md5"]', "3des", f"{LAN}.proposals", "3des is not implemented", "caponier doi"),
+    ('["aes256gcm16"]', '["blowfish128-sha256"]', "blowfish128", f"{LAN}.proposals", "blowfish128 is not implemented", "caponier doi"),
+    ('["aes256gcm16"]', '["3des-sha256"]', "3des", f"{LAN}.proposals", "3des: SHOULD NOT (RFC 8221)", "allow_weak = true"),
     ('["aes256gcm16"]', "[]", "proposals = []", f"{LAN}.proposals", "allows nothing", "leave the key out"),
     # what does not fit together
     ('address = "192.0.2.2", id', "id", 'start = "boot"', f"{OFFICE}.start", "where the peer is", "remote.address"),
@@ -164,10 +166,38 @@ def test_weak_algorithms_need_a_word(file: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_weak_algorithm_that_is_not_there_is_refused_with_and_without_a_word(file: Path) -> None:
-    text = changed('["aes256gcm16"]', '["3des-sha1"]')
+    text = changed('["aes256gcm16"]', '["des-sha256"]')
     for each in (text, changed("allow_weak = false", "allow_weak = true", text)):
         (found,) = findings(file, each)
-        assert "not implemented" in found.message
+        assert "des is not implemented" in found.message
+
+
+@pytest.mark.parametrize(
+    ("proposal", "told"),
+    [
+        ("3des-sha256", "weak: 3des: SHOULD NOT (RFC 8221)"),
+        ("aes128-md5", "weak: md5: MUST NOT (RFC 8221)"),
+        ("3des-md5", "weak: 3des: SHOULD NOT (RFC 8221); md5: MUST NOT (RFC 8221)"),
+    ],
+)
+def test_what_is_weak_for_esp_needs_a_word(file: Path, proposal: str, told: str) -> None:
+    """RFC 8221 sections 5 and 6; both are implemented, so that nothing but the word stands between."""
+    text = changed('["aes256gcm16"]', f'["{proposal}"]')
+    (found,) = findings(file, text)
+    assert (found.key, found.place.line) == (f"{LAN}.proposals", line_of(text, proposal))
+    assert found.message == told
+    child = loaded(file, changed("allow_weak = false", "allow_weak = true", text)).connections["office"].children[0]
+    assert [format_proposal(each) for each in child.proposals] == [proposal]
+
+
+@pytest.mark.parametrize("proposal", ["3des-sha256-prfsha256-modp2048", "aes128-md5-prfsha256-modp2048"])
+def test_what_only_esp_has_is_not_there_for_ike(file: Path, proposal: str) -> None:
+    """The packet core has them, the catalog of IKE has not, and ``allow_weak`` does not change that."""
+    text = changed("aes256gcm16-prfsha384-ecp384", proposal)
+    for each in (text, changed("allow_weak = false", "allow_weak = true", text)):
+        (found,) = findings(file, each)
+        assert found.key == f"{OFFICE}.proposals"
+        assert "is not implemented" in found.message
 
 
 # -- files that it names

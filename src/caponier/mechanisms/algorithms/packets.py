@@ -2,7 +2,7 @@
 
 The core itself is in Rust; here stands what negotiation and key derivation must know of it: which key lengths there
 are, and how many octets of KEYMAT go to each direction (RFC 7296 section 2.17). A salt or nonce is a part of the
-keying material (RFC 3686 section 5.1, RFC 4106 section 8.1, RFC 4309 section 7.1, RFC 4543 section 5.3).
+keying material (RFC 3686 section 5.1, RFC 4106 section 8.1, RFC 4309 section 7.1, RFC 4543 section 5.4).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _INTEGRITY = {
     IntegrityId.AUTH_HMAC_SHA2_384_192: 48,
     IntegrityId.AUTH_HMAC_SHA2_512_256: 64,
 }
-#: Those of AH alone: a cipher's key and a salt of 4 octets (RFC 4543 section 5.3).
+#: Those of AH alone: a cipher's key and a salt of 4 octets (RFC 4543 section 5.4).
 _AH_ONLY = {
     IntegrityId.AUTH_AES_128_GMAC: 20,
     IntegrityId.AUTH_AES_192_GMAC: 28,
