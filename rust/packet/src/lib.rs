@@ -1,24 +1,31 @@
 //! Packet formats and transforms: IP, TCP, UDP, virtio_net_hdr, segmentation, coalescing, ESP.
 //!
-//! Nothing here does I/O or allocates per packet. Octets from outside are only read through `new_checked` and
+//! Nothing here does I/O or allocates per packet; the cryptography is that of `caponier-cipher`. Octets from outside are only read through `new_checked` and
 //! `parse` functions, which are total: whatever the octets, they answer or return [`Malformed`].
 #![forbid(unsafe_code)]
 
+pub mod algorithms;
 pub mod checksum;
 pub mod coalesce;
 mod error;
+pub mod esn;
 pub mod esp;
 pub mod inner;
+mod integrity;
 pub mod ipv4;
 pub mod ipv6;
+mod keys;
 pub mod replay;
 pub mod segment;
 pub mod sequence;
+#[cfg(test)]
+mod suites;
 pub mod tcp;
 pub mod udp;
 pub mod virtio;
 
 pub use error::Malformed;
+pub use keys::{KeyError, KeyMaterial};
 
 /// IP protocol numbers (IANA "Assigned Internet Protocol Numbers") that the packet path knows.
 pub mod protocol {

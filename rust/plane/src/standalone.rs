@@ -7,7 +7,7 @@ use caponier_packet::esp::{self, KeyMaterial, Packet, Trailer};
 use caponier_packet::inner::Inner;
 use caponier_packet::replay::{Refused, Window};
 use caponier_packet::segment::Plan;
-use caponier_packet::sequence::{self, Counter};
+use caponier_packet::sequence::{Counter, Numbers, Width};
 use caponier_packet::{protocol, virtio};
 
 use crate::drops::Drop;
@@ -26,12 +26,12 @@ impl Sealer {
     /// Make the keys of an SA ready; the first packet has the number `sequence`, 1 for a new SA.
     pub fn new(spi: u32, keys: &KeyMaterial, sequence: u64) -> Result<Self, PlaneError> {
         check_spi(spi)?;
-        if !(1..=sequence::LAST).contains(&sequence) {
+        if !(1..=Width::Bits32.last()).contains(&sequence) {
             return Err(PlaneError::Sequence(sequence));
         }
         Ok(Self {
-            transform: esp::Sealer::new(spi, keys)?,
-            sequence: Counter::new(sequence),
+            transform: esp::Sealer::new(spi, keys, Width::Bits32)?,
+            sequence: Counter::new(sequence, Width::Bits32),
         })
     }
 
@@ -48,7 +48,7 @@ impl Sealer {
         Ok(slot)
     }
 
-    pub(crate) fn reserve(&self, count: usize) -> std::ops::Range<u64> {
+    pub(crate) fn reserve(&self, count: usize) -> Numbers {
         self.sequence.reserve(count)
     }
 
@@ -85,7 +85,7 @@ impl Opener {
         let window = Window::new(replay_window).ok_or(PlaneError::ReplayWindow(replay_window))?;
         Ok(Self {
             spi,
-            transform: esp::Opener::new(keys)?,
+            transform: esp::Opener::new(keys, Width::Bits32)?,
             window: Mutex::new(window),
         })
     }
@@ -109,7 +109,7 @@ impl Opener {
         }
         let sequence = u64::from(packet.sequence());
         self.with_window(|window| window.check(sequence))?;
-        let plaintext = self.transform.decrypt(esp)?;
+        let plaintext = self.transform.decrypt(esp, sequence)?;
         self.with_window(|window| window.accept(sequence))?;
         let plaintext = &esp[plaintext];
         let trailer = Trailer::decode(plaintext)?;
