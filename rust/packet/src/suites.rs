@@ -85,3 +85,15 @@ pub(crate) fn esp() -> Vec<KeyMaterial> {
     }
     all
 }
+
+/// Every algorithm of AH.
+pub(crate) fn ah() -> Vec<KeyMaterial> {
+    let gmac = [
+        (integrity::AES_128_GMAC, 20),
+        (integrity::AES_192_GMAC, 28),
+        (integrity::AES_256_GMAC, 36),
+    ];
+    let all = INTEGRITY.into_iter().chain(gmac);
+    all.map(|(integrity, length)| KeyMaterial::for_ah(integrity, &key(length, 5)))
+        .collect()
+}

@@ -22,10 +22,11 @@ mod sealer;
 mod separate;
 mod trailer;
 
+pub use crate::error::{OpenError, SealError};
 pub use crate::keys::{KeyError, KeyMaterial};
-pub use opener::{OpenError, Opener};
+pub use opener::Opener;
 pub use packet::Packet;
-pub use sealer::{SealError, Sealer};
+pub use sealer::Sealer;
 pub use trailer::Trailer;
 
 #[cfg(test)]

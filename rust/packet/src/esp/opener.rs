@@ -4,24 +4,11 @@ use std::ops::Range;
 
 use super::cipher::{Layout, OpeningCipher};
 use super::packet::HEADER_LEN;
-use super::trailer;
+use super::trailer::{self, Trailer};
+use crate::error::OpenError;
 use crate::keys::{KeyError, KeyMaterial};
 use crate::sequence::{Number, Width};
-
-/// Why a packet was not opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// Too short for header, IV and ICV, or the ciphertext is not made of whole blocks.
-    #[error("truncated")]
-    Truncated,
-    /// The integrity check failed.
-    #[error("wrong integrity check value")]
-    BadIcv,
-    /// The padding is not 1, 2, 3, ... or longer than the packet.
-    #[error("wrong padding")]
-    BadPadding,
-}
+use crate::transform::Opened;
 
 /// The inbound transform of one SA. Takes no care of replays.
 pub struct Opener {
@@ -63,6 +50,24 @@ impl Opener {
             Ok(()) => Ok(plaintext),
             Err(_) => Err(OpenError::BadIcv),
         }
+    }
+
+    /// Open in place: payload with TFC padding, and next header. Parameters: as [`crate::transform::Inbound::open`] has
+    /// them.
+    #[inline]
+    pub fn open<E: From<OpenError>>(
+        &self,
+        esp: &mut [u8],
+        sequence: u64,
+        accept: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Opened, E> {
+        let plaintext = self.decrypt(esp, sequence)?;
+        accept()?;
+        let trailer = Trailer::decode(&esp[plaintext.clone()])?;
+        Ok(Opened {
+            range: plaintext.start..plaintext.start + trailer.payload_len,
+            next_header: trailer.next_header,
+        })
     }
 
     /// Where the plaintext of a packet of `length` octets stands; `None` if no packet has this length.

@@ -3,24 +3,10 @@
 use super::cipher::{Layout, SealingCipher};
 use super::packet::{Packet, HEADER_LEN};
 use super::trailer::{self, Trailer};
+use crate::error::SealError;
 use crate::keys::{KeyError, KeyMaterial};
 use crate::protocol;
 use crate::sequence::{Number, Width};
-
-/// Why a packet was not sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SealError {
-    /// The cryptographic library refused, or the slot is not as long as `sealed_len` says.
-    #[error("the cipher refused")]
-    Refused,
-}
-
-impl From<caponier_cipher::Refused> for SealError {
-    fn from(_: caponier_cipher::Refused) -> Self {
-        Self::Refused
-    }
-}
 
 /// The outbound transform of one SA. Takes no care of sequence numbers: the caller never passes one twice.
 pub struct Sealer {

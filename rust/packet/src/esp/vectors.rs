@@ -2,18 +2,7 @@
 
 use super::{KeyMaterial, OpenError, Opener, Sealer, Trailer};
 use crate::sequence::Width;
-
-pub(super) fn unhex(digits: &str) -> Vec<u8> {
-    let digits: Vec<u8> = digits
-        .bytes()
-        .filter(|digit| !digit.is_ascii_whitespace())
-        .collect();
-    let octet = |pair: &[u8]| {
-        let pair = std::str::from_utf8(pair).expect("ASCII");
-        u8::from_str_radix(pair, 16).expect("two digits")
-    };
-    digits.chunks(2).map(octet).collect()
-}
+use crate::unhex;
 
 /// Seal a plaintext that has its trailer under a given IV, as test cases have them; the packet.
 fn seal(
