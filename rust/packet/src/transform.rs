@@ -19,7 +19,7 @@ use crate::error::{OpenError, SealError};
 use crate::inner::Inner;
 use crate::sequence::Width;
 use crate::transport::{self, Place};
-use crate::{ah, esp, ipv4, protocol};
+use crate::{ah, esn, esp, ipv4, protocol};
 
 /// The outbound transform of an SA.
 pub enum Outbound {
@@ -206,6 +206,48 @@ impl Inbound {
             Self::AhTransport(opener) => opener.open_transport(octets, sequence, accept),
         }
     }
+
+    /// Try a packet whose ICV was wrong under later upper halves of its number (RFC 4303 appendix A3.2), when
+    /// [`crate::esn::Resync::failed`] says so. Costs at most [`esn::TRIALS`] attempts to open it.
+    ///
+    /// `octets`: where it is opened. `copy`: the packet as it came in, as long. `recovered`: the number that failed. `accept`
+    /// moves the window to the number that it is given.
+    ///
+    /// # Errors
+    /// [`OpenError::BadIcv`] if it was forged after all, or if there is no upper half; what `accept` answers.
+    pub fn resynchronize<E: From<OpenError>>(
+        &self,
+        octets: &mut [u8],
+        copy: &[u8],
+        recovered: u64,
+        mut accept: impl FnMut(u64) -> Result<(), E>,
+    ) -> Result<Opened, E> {
+        if self.width() == Width::Bits32 || octets.len() != copy.len() {
+            return Err(OpenError::BadIcv.into());
+        }
+        for number in esn::candidates(recovered) {
+            octets.copy_from_slice(copy);
+            match self.open(octets, number, || accept(number).map_err(Attempt::Refused)) {
+                Err(Attempt::Failed(OpenError::BadIcv)) => {}
+                Err(Attempt::Failed(error)) => return Err(error.into()),
+                Err(Attempt::Refused(refused)) => return Err(refused),
+                Ok(opened) => return Ok(opened),
+            }
+        }
+        Err(OpenError::BadIcv.into())
+    }
+}
+
+/// What ended an attempt of [`Inbound::resynchronize`].
+enum Attempt<E> {
+    Failed(OpenError),
+    Refused(E),
+}
+
+impl<E> From<OpenError> for Attempt<E> {
+    fn from(error: OpenError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 fn peek_esp(octets: &[u8]) -> Result<(u32, u32), OpenError> {
@@ -318,6 +360,39 @@ mod tests {
                 forged[last] ^= 1;
                 let unasked = || -> Result<(), OpenError> { panic!("asked before the ICV was verified") };
                 prop_assert_eq!(inbound.open(&mut forged, 7, unasked), Err(OpenError::BadIcv));
+            }
+        }
+
+        /// RFC 4303 appendix A3.2: after a loss of more than 2^32 packets, the packet is opened under a later upper half, and
+        /// the window follows; one from the past is not.
+        #[test]
+        fn the_receiver_comes_back_into_step(
+            esp in proptest::sample::select(suites::esp()),
+            ah in proptest::sample::select(suites::ah()),
+            lost in 1u64..=esn::TRIALS + 1,
+            lower: u32,
+        ) {
+            let packet = v4(17, &[], &[1; 50]);
+            let recovered = 5 << 32 | u64::from(lower);
+            let sent = recovered + (lost << 32);
+            for (outbound, inbound) in pairs(&esp, &ah, Width::Bits64, false) {
+                let (shape, sealed) = seal(&outbound, &packet, sent);
+                let mut octets = sealed.clone();
+                let opened = inbound.open::<OpenError>(&mut octets, recovered, || Ok(()));
+                prop_assert_eq!(opened, Err(OpenError::BadIcv));
+                let mut accepted = None;
+                let opened = inbound.resynchronize::<OpenError>(&mut octets, &sealed, recovered, |number| {
+                    accepted = Some(number);
+                    Ok(())
+                });
+                if lost <= esn::TRIALS {
+                    prop_assert_eq!(&octets[opened.expect("opened").range], &packet[shape.skip..]);
+                    prop_assert_eq!(accepted, Some(sent));
+                } else {
+                    prop_assert_eq!((opened, accepted), (Err(OpenError::BadIcv), None));
+                }
+                let past = inbound.resynchronize::<OpenError>(&mut octets, &sealed, sent, |_| Ok(()));
+                prop_assert_eq!(past, Err(OpenError::BadIcv));
             }
         }
 

@@ -11,6 +11,7 @@
 //! (RFC 4303 section 3.3.4).
 
 mod esp;
+pub mod nat;
 mod place;
 mod plain;
 
