@@ -15,8 +15,7 @@ pub fn recover(top: u64, window: u64, lower: u32) -> Option<u64> {
     u64::try_from(edge + i128::from(above_edge)).ok()
 }
 
-/// After how many packets in a row with a wrong ICV the first is tried with later upper halves, and then every so
-/// manieth.
+/// Of so many packets in a row with a wrong ICV, the last is tried with later upper halves, and of the next so many again.
 pub const TRIGGER: u32 = 64;
 /// How many later upper halves are tried with one packet.
 pub const TRIALS: u64 = 8;

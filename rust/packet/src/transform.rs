@@ -90,6 +90,17 @@ impl Outbound {
         }
     }
 
+    /// The longest packet of this shape of which no more than `limit` octets leave; `None` if none is so short. What is longer
+    /// is cut, or its sender told (RFC 4301 section 8.2).
+    pub fn max_packet_len(&self, shape: &Shape, limit: usize) -> Option<usize> {
+        match self {
+            Self::EspTunnel(sealer) => sealer.max_payload_len(limit),
+            Self::EspTransport(sealer) => sealer.max_packet_len(&shape.place, limit),
+            Self::AhTunnel(sealer) => limit.checked_sub(sealer.headroom()),
+            Self::AhTransport(sealer) => limit.checked_sub(sealer.headroom(&shape.place)),
+        }
+    }
+
     /// Seal what was written into `slot`. `packet_len`: octets of the packet, those that were skipped included.
     ///
     /// On an error the slot is worthless.
@@ -429,6 +440,41 @@ mod tests {
         let shaped = shape(&packet, &fixed);
         assert_eq!((shaped.traffic_class, shaped.dont_fragment), (0x02, false));
         assert!(shape(&v6(17, &[1; 50]), &fixed).dont_fragment);
+    }
+
+    /// RFC 4301 section 8.2: the longest packet that fits, and not one octet more.
+    #[test]
+    fn the_longest_packet_fits() {
+        for esp in suites::esp() {
+            for is_v6 in [false, true] {
+                let ah = KeyMaterial::for_ah(13, &[1; 48]);
+                let packet = if is_v6 {
+                    v6(17, &[1; 50])
+                } else {
+                    v4(17, &[], &[1; 50])
+                };
+                let inner = Inner::parse(&packet).expect("a packet");
+                for (outbound, _) in pairs(&esp, &ah, Width::Bits32, is_v6) {
+                    let shape = outbound
+                        .shape(&inner, &packet, &Marking::default())
+                        .expect("a shape");
+                    for limit in 1380..1400 {
+                        let longest = outbound.max_packet_len(&shape, limit).expect("a length");
+                        assert!(outbound.sealed_len(&shape, longest) <= limit, "{esp:?}");
+                        assert!(outbound.sealed_len(&shape, longest + 1) > limit, "{esp:?}");
+                    }
+                    assert_eq!(outbound.max_packet_len(&shape, 7), None);
+                }
+            }
+        }
+    }
+
+    /// The plane's threads share SAs.
+    #[test]
+    fn transforms_are_shared_by_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Outbound>();
+        shared::<Inbound>();
     }
 
     /// A slot that is not as long as it should be is refused, not written beyond.

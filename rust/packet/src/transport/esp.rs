@@ -61,6 +61,15 @@ impl Sealer {
         }
     }
 
+    /// The longest packet of which no more than `limit` octets leave; `None` if none is so short.
+    pub fn max_packet_len(&self, place: &Place, limit: usize) -> Option<usize> {
+        let limit = match self.form {
+            Form::Whole => limit.checked_sub(place.at)?,
+            Form::Bare => limit,
+        };
+        Some(place.at + self.esp.max_payload_len(limit)?)
+    }
+
     /// Seal the packet that stands in `slot` behind [`Sealer::headroom`] octets, without its first [`Sealer::skip`] octets.
     ///
     /// `slot`: as long as [`Sealer::sealed_len`] says. `packet_len`: all octets of the packet.
