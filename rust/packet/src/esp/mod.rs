@@ -32,4 +32,6 @@ pub use trailer::Trailer;
 #[cfg(test)]
 mod round_trip;
 #[cfg(test)]
+mod scapy;
+#[cfg(test)]
 mod vectors;
