@@ -85,8 +85,8 @@ impl Aead {
             return Err(Refused);
         }
         let mut written = 0;
-        // SAFETY: all pointers are of slices with the lengths given; input and output are the same text; the ICV has room
-        // for `max_out_tag_len` octets, and is another slice than the text, for both are borrowed mutably.
+        // SAFETY: all pointers are of slices with the lengths given; input and output are the same text; the ICV has
+        // room for `max_out_tag_len` octets, and is another slice than the text, for both are borrowed mutably.
         check(unsafe {
             ffi::EVP_AEAD_CTX_seal_scatter(
                 self.context.as_ptr(),

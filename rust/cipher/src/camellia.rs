@@ -2,7 +2,7 @@
 
 use ::camellia::{Camellia128, Camellia192, Camellia256};
 use cbc::cipher::consts::U16;
-use cbc::cipher::inout::InOutBuf;
+use cbc::cipher::generic_array::GenericArray;
 use cbc::cipher::{
     BlockCipher, BlockDecrypt, BlockDecryptMut, BlockEncrypt, BlockEncryptMut, BlockSizeUser,
     InnerIvInit, KeyInit,
@@ -61,11 +61,13 @@ fn encrypt<C>(key: &C, iv: &[u8; BLOCK], text: &mut [u8]) -> Result<(), Refused>
 where
     C: BlockEncrypt + BlockCipher + BlockSizeUser<BlockSize = U16>,
 {
-    let (blocks, rest) = InOutBuf::from(text).into_chunks();
-    if !rest.is_empty() {
+    if text.len() % BLOCK != 0 {
         return Err(Refused);
     }
-    cbc::Encryptor::inner_iv_init(key, iv.into()).encrypt_blocks_inout_mut(blocks);
+    let mut chain = cbc::Encryptor::inner_iv_init(key, iv.into());
+    for block in text.chunks_exact_mut(BLOCK) {
+        chain.encrypt_block_mut(GenericArray::from_mut_slice(block));
+    }
     Ok(())
 }
 
@@ -73,11 +75,13 @@ fn decrypt<C>(key: &C, iv: &[u8; BLOCK], text: &mut [u8]) -> Result<(), Refused>
 where
     C: BlockDecrypt + BlockCipher + BlockSizeUser<BlockSize = U16>,
 {
-    let (blocks, rest) = InOutBuf::from(text).into_chunks();
-    if !rest.is_empty() {
+    if text.len() % BLOCK != 0 {
         return Err(Refused);
     }
-    cbc::Decryptor::inner_iv_init(key, iv.into()).decrypt_blocks_inout_mut(blocks);
+    let mut chain = cbc::Decryptor::inner_iv_init(key, iv.into());
+    for block in text.chunks_exact_mut(BLOCK) {
+        chain.decrypt_block_mut(GenericArray::from_mut_slice(block));
+    }
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! The algorithms of ESP and AH by their IKEv2 transform ids (IANA "IKEv2 Parameters"), and what their RFCs say of lengths.
+//! The algorithms of ESP and AH by their IKEv2 transform ids (IANA "IKEv2 Parameters"), and what their RFCs say of
+//! lengths.
 
 /// Transform type 1, encryption algorithms.
 pub mod encryption {

@@ -52,8 +52,8 @@ pub fn encapsulate(mode: Encapsulation, inner: Ecn) -> Ecn {
     }
 }
 
-/// The ECN of the packet that leaves the tunnel (RFC 6040 figure 4); `None`: drop it, for its congestion cannot be told in
-/// another way.
+/// The ECN of the packet that leaves the tunnel (RFC 6040 figure 4); `None`: drop it, for its congestion cannot be told
+/// in another way.
 pub fn decapsulate(inner: Ecn, outer: Ecn) -> Option<Ecn> {
     match (inner, outer) {
         (Ecn::NotEct, Ecn::Ce) => None,
@@ -125,8 +125,8 @@ pub fn traffic_class(packet: &[u8]) -> u8 {
     }
 }
 
-/// Set DSCP and ECN of an IPv4 or IPv6 packet whose header was checked, and correct the checksum of IPv4. A wrong checksum
-/// stays wrong.
+/// Set DSCP and ECN of an IPv4 or IPv6 packet whose header was checked, and correct the checksum of IPv4. A wrong
+/// checksum stays wrong.
 pub fn set_traffic_class(packet: &mut [u8], traffic_class: u8) {
     if packet[0] >> 4 == 6 {
         ipv6::Packet::new_unchecked(packet).set_traffic_class(traffic_class);
@@ -139,8 +139,8 @@ pub fn set_traffic_class(packet: &mut [u8], traffic_class: u8) {
     ip.set_checksum(checksum);
 }
 
-/// Take the ECN of the outer header over into a packet that leaves the tunnel, as RFC 6040 figure 4 has it; false: drop it.
-/// The DSCP stays that of the inner header (RFC 2983 section 3.1: the pipe model; RFC 4301 section 5.1.2.1).
+/// Take the ECN of the outer header over into a packet that leaves the tunnel, as RFC 6040 figure 4 has it; false: drop
+/// it. The DSCP stays that of the inner header (RFC 2983 section 3.1: the pipe model; RFC 4301 section 5.1.2.1).
 #[must_use]
 pub fn take_over(packet: &mut [u8], outer: u8) -> bool {
     let class = traffic_class(packet);
@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    /// RFC 6040 figure 4: inner in rows, outer in columns Not-ECT, ECT(0), ECT(1), CE.
+    /// RFC 6040 figure 4: inner in rows, outer in columns, both in the order of `ALL`.
     #[test]
     fn decapsulation_follows_the_table() {
         use Ecn::{Ce, Ect0, Ect1, NotEct};

@@ -1,12 +1,13 @@
-//! Extended sequence numbers at the receiver (RFC 4303 appendix A, RFC 4302 appendix B): the upper half, which is not sent.
+//! Extended sequence numbers at the receiver (RFC 4303 appendix A, RFC 4302 appendix B): the upper half, which is not
+//! sent.
 //!
-//! [`recover`] finds it in the ordinary case. When more than 2^32 packets in a row were lost, it finds the wrong one, and
-//! every packet fails its integrity check from then on; [`Resync`] says when to try later upper halves, and which.
+//! [`recover`] finds it in the ordinary case. When more than 2^32 packets in a row were lost, it finds the wrong one,
+//! and every packet fails its integrity check from then on; [`Resync`] says when to try later upper halves, and which.
 
 use std::ops::RangeInclusive;
 
-/// The whole number of a packet that carries `lower`, where `top` is the highest that was accepted and `window` the size
-/// of the replay window (RFC 4303 appendix A2.2). `None` if it would lie left of all numbers, or right.
+/// The whole number of a packet that carries `lower`, where `top` is the highest that was accepted and `window` the
+/// size of the replay window (RFC 4303 appendix A2.2). `None` if it would lie left of all numbers, or right.
 #[inline]
 pub fn recover(top: u64, window: u64, lower: u32) -> Option<u64> {
     // Case A and case B are one: the number is the only one in the 2^32 that begin at the left edge of the window.
@@ -15,16 +16,17 @@ pub fn recover(top: u64, window: u64, lower: u32) -> Option<u64> {
     u64::try_from(edge + i128::from(above_edge)).ok()
 }
 
-/// Of so many packets in a row with a wrong ICV, the last is tried with later upper halves, and of the next so many again.
+/// Of so many packets in a row with a wrong ICV, the last is tried with later upper halves, and of the next so many
+/// again.
 pub const TRIGGER: u32 = 64;
 /// How many later upper halves are tried with one packet.
 pub const TRIALS: u64 = 8;
 
 /// The re-synchronization of RFC 4303 appendix A3: a count of failures, and what to try.
 ///
-/// What it costs: a good packet sets the count to 0, which is one store where it was 0 already. A flood of forged packets
-/// costs [`TRIALS`] checks more in [`TRIGGER`] packets, an eighth, and one copy of the packet that is tried. It covers
-/// losses of up to [`TRIALS`] times 2^32 packets, half a minute at a thousand million packets a second.
+/// What it costs: a good packet sets the count to 0, which is one store where it was 0 already. A flood of forged
+/// packets costs [`TRIALS`] checks more in [`TRIGGER`] packets, an eighth, and one copy of the packet that is tried. It
+/// covers losses of up to [`TRIALS`] times 2^32 packets, half a minute at a thousand million packets a second.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Resync {
     failures: u32,
@@ -42,8 +44,8 @@ impl Resync {
         self.failures = 0;
     }
 
-    /// A packet failed. True if it should be tried with [`candidates`]: opening destroys a packet, so that the caller needs
-    /// a copy, which [`Resync::is_due`] tells beforehand to make.
+    /// A packet failed. True if it should be tried with [`candidates`]: opening destroys a packet, so that the caller
+    /// needs a copy, which [`Resync::is_due`] tells beforehand to make.
     pub fn failed(&mut self) -> bool {
         let is_due = self.is_due();
         self.failures = (self.failures + 1) % TRIGGER;

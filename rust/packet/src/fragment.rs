@@ -1,5 +1,5 @@
-//! Fragmentation of IPv4 packets whose sender allows it (RFC 791 section 3.2), before they enter a tunnel that is too narrow
-//! for them (RFC 4301 section 8.2.1).
+//! Fragmentation of IPv4 packets whose sender allows it (RFC 791 section 3.2), before they enter a tunnel that is too
+//! narrow for them (RFC 4301 section 8.2.1).
 
 use crate::{ipv4, Malformed};
 
@@ -41,8 +41,8 @@ pub struct Fragments<'a> {
 }
 
 impl<'a> Fragments<'a> {
-    /// Plan the fragments of a packet, perhaps a fragment itself, of at most `mtu` octets each. A packet that fits is its own
-    /// only one.
+    /// Plan the fragments of a packet, perhaps a fragment itself, of at most `mtu` octets each. A packet that fits is
+    /// its own only one.
     pub fn new(packet: &'a [u8], mtu: usize) -> Result<Self, Refused> {
         let ip = ipv4::Packet::new_checked(packet)?;
         let packet = &packet[..ip.total_len()];

@@ -1,5 +1,6 @@
-//! The messages that tell a sender that its packet does not fit: "fragmentation needed" of ICMP (RFC 792, RFC 1191 section 4)
-//! and "packet too big" of ICMPv6 (RFC 4443 section 3.2), as RFC 4301 section 8.2 wants them of a tunnel's begin.
+//! The messages that tell a sender that its packet does not fit: "fragmentation needed" of ICMP (RFC 792, RFC 1191
+//! section 4) and "packet too big" of ICMPv6 (RFC 4443 section 3.2), as RFC 4301 section 8.2 wants them of a tunnel's
+//! begin.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -53,10 +54,11 @@ pub enum Silence {
     Unsendable,
 }
 
-/// Write a message about `packet`, from which `inner` was parsed, into `out`: all of an IP packet, of the octets returned.
+/// Write a message about `packet`, from which `inner` was parsed, into `out`: all of an IP packet, of the octets
+/// returned.
 ///
-/// `mtu`: of the inner packets that fit. `from`: an address of ours, of the packet's family. `out`: [`MAX_LEN`] octets are
-/// always enough. Limiting the rate is the caller's (RFC 4443 section 2.4 (f)).
+/// `mtu`: of the inner packets that fit. `from`: an address of ours, of the packet's family. `out`: [`MAX_LEN`] octets
+/// are always enough. Limiting the rate is the caller's (RFC 4443 section 2.4 (f)).
 pub fn too_big(
     packet: &[u8],
     inner: &Inner,
@@ -146,7 +148,8 @@ fn check(inner: &Inner) -> Result<(), Silence> {
     }
 }
 
-/// RFC 1122 section 3.2.2 with RFC 792's types; RFC 4443 section 2.1: errors are below 128, and section 2.4 (e.2): Redirect.
+/// RFC 1122 section 3.2.2 with RFC 792's types; RFC 4443 section 2.1: errors are below 128, and section 2.4 (e.2):
+/// Redirect.
 fn is_icmp_error(inner: &Inner) -> bool {
     let message = match inner.ports {
         Ports::Message(message) => Some(message >> 8),
@@ -189,8 +192,8 @@ mod tests {
         Ok(out)
     }
 
-    /// RFC 1191 section 4, RFC 1812 section 4.3.2.3: the MTU in the lower half of the unused word, and the packet up to 576
-    /// octets.
+    /// RFC 1191 section 4, RFC 1812 section 4.3.2.3: the MTU in the lower half of the unused word, and the packet up to
+    /// 576 octets.
     #[test]
     fn fragmentation_needed() {
         for payload in [8, 100, 3000] {
@@ -208,7 +211,8 @@ mod tests {
         }
     }
 
-    /// RFC 4443 section 3.2: the MTU in the second word, and the packet up to 1280 octets; never less than IPv6's minimum.
+    /// RFC 4443 section 3.2: the MTU in the second word, and the packet up to 1280 octets; never less than IPv6's
+    /// minimum.
     #[test]
     fn packet_too_big() {
         for (payload, mtu, said) in [(8, 1394, 1394u32), (1400, 1300, 1300), (2000, 1200, 1280)] {
@@ -243,8 +247,8 @@ mod tests {
         assert!(about(&v6(58, &[128, 0, 0, 0, 0, 0, 0, 0]), 1300).is_ok());
     }
 
-    /// RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e.3) and (e.6). What RFC 4443 allows about multicast, to discover its
-    /// MTU, no SA of ours carries.
+    /// RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e.3) and (e.6). What RFC 4443 allows about multicast, to discover
+    /// its MTU, no SA of ours carries.
     #[test]
     fn never_about_many_or_to_nobody() {
         let to = |destination: [u8; 4]| {

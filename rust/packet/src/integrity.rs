@@ -23,7 +23,8 @@ impl Integrity {
     /// Make the key of a transform ready.
     pub(crate) fn new(number: u16, key: &[u8]) -> Result<Self, KeyError> {
         match number {
-            // RFC 2403, RFC 2404: 96 bits; RFC 4868 section 2.1.1: half of the digest. The key is as long as the digest.
+            // RFC 2403, RFC 2404: 96 bits; RFC 4868 section 2.1.1: half of the digest. The key is as long as the
+            // digest.
             integrity::HMAC_MD5_96 => Self::hmac(Hash::Md5, key, 12),
             integrity::HMAC_SHA1_96 => Self::hmac(Hash::Sha1, key, 12),
             integrity::HMAC_SHA2_256_128 => Self::hmac(Hash::Sha256, key, 16),
@@ -79,7 +80,8 @@ impl Integrity {
 mod tests {
     use super::*;
 
-    /// RFC 4868 section 2.7.2.1, test case AUTH256-1, and RFC 3566 section 4.6, test case 2: the first octets of the MAC.
+    /// RFC 4868 section 2.7.2.1, test case AUTH256-1, and RFC 3566 section 4.6, test case 2: the first octets of the
+    /// MAC.
     #[test]
     fn icvs_are_cut_off() {
         let integrity = Integrity::new(12, &[0x0b; 32]).expect("a key");

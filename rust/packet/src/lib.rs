@@ -1,7 +1,8 @@
 //! Packet formats and transforms: IP, TCP, UDP, virtio_net_hdr, segmentation, coalescing, ESP.
 //!
-//! Nothing here does I/O or allocates per packet; the cryptography is that of `caponier-cipher`. Octets from outside are only read through `new_checked` and
-//! `parse` functions, which are total: whatever the octets, they answer or return [`Malformed`].
+//! Nothing here does I/O or allocates per packet; the cryptography is that of `caponier-cipher`. Octets from outside
+//! are only read through `new_checked` and `parse` functions, which are total: whatever the octets, they answer or
+//! return [`Malformed`].
 #![forbid(unsafe_code)]
 
 pub mod ah;

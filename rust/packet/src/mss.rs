@@ -1,5 +1,5 @@
-//! The Maximum Segment Size option of TCP (RFC 9293 section 3.7.1), lowered on its way into a tunnel, so that the segments of
-//! either side fit it even where no ICMP message gets through.
+//! The Maximum Segment Size option of TCP (RFC 9293 section 3.7.1), lowered on its way into a tunnel, so that the
+//! segments of either side fit it even where no ICMP message gets through.
 
 use crate::checksum;
 use crate::inner::{Fragment, Inner};
@@ -12,7 +12,8 @@ mod option {
     pub const MAXIMUM_SEGMENT_SIZE_LEN: u8 = 4;
 }
 
-/// The segment size that fits IP packets of `mtu` octets, without IP and TCP options (RFC 9293 section 3.7.1, RFC 6691).
+/// The segment size that fits IP packets of `mtu` octets, without IP and TCP options (RFC 9293 section 3.7.1, RFC
+/// 6691).
 pub fn for_mtu(mtu: u16, is_v6: bool) -> u16 {
     let ip = if is_v6 {
         ipv6::HEADER_LEN
@@ -22,8 +23,9 @@ pub fn for_mtu(mtu: u16, is_v6: bool) -> u16 {
     mtu.saturating_sub((ip + tcp::HEADER_LEN) as u16)
 }
 
-/// Lower the option in a SYN segment to `maximum`, never raise it; a segment without it is left as it is. True if something
-/// changed. `packet`: with its checksum complete, as [`crate::segment::Plan::write`] leaves it; `inner` was parsed from it.
+/// Lower the option in a SYN segment to `maximum`, never raise it; a segment without it is left as it is. True if
+/// something changed. `packet`: with its checksum complete, as [`crate::segment::Plan::write`] leaves it; `inner` was
+/// parsed from it.
 pub fn clamp(packet: &mut [u8], inner: &Inner, maximum: u16) -> bool {
     if inner.protocol != protocol::TCP || inner.fragment == Fragment::Later {
         return false;

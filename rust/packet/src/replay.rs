@@ -51,8 +51,8 @@ impl Window {
         })
     }
 
-    /// The whole number of a packet that carries `lower`: with ESN the upper half follows from the window (RFC 4303 appendix
-    /// A2.2).
+    /// The whole number of a packet that carries `lower`: with ESN the upper half follows from the window (RFC 4303
+    /// appendix A2.2).
     #[inline]
     pub fn number(&self, lower: u32, width: Width) -> Result<u64, Refused> {
         match width {

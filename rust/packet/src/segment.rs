@@ -108,11 +108,12 @@ impl<'a> Plan<'a> {
         self.write_behind(index, 0, out);
     }
 
-    /// Write the packet at `index` into `out`, without its first `skip` octets: 0, or the plain IP header, which another
-    /// writes (RFC 4303 section 3.1.1: transport mode protects what follows it).
+    /// Write the packet at `index` into `out`, without its first `skip` octets: 0, or the plain IP header, which
+    /// another writes (RFC 4303 section 3.1.1: transport mode protects what follows it).
     ///
     /// # Panics
-    /// If `index` is not below [`Plan::count`], `skip` is neither, or `out` has not [`Plan::length`] less `skip` octets.
+    /// If `index` is not below [`Plan::count`], `skip` is neither, or `out` has not [`Plan::length`] less `skip`
+    /// octets.
     pub fn write_behind(&self, index: usize, skip: usize, out: &mut [u8]) {
         match self.cut {
             Cut::Whole(completion) => {
@@ -327,8 +328,8 @@ mod tests {
     }
 
     proptest! {
-        /// RFC 9293 section 3.7, RFC 768: every segment is a valid packet, and they hold the payload in order. What is written
-        /// without the IP header is what stands behind it.
+        /// RFC 9293 section 3.7, RFC 768: every segment is a valid packet, and they hold the payload in order. What is
+        /// written without the IP header is what stands behind it.
         #[test]
         fn segments_are_valid_packets(is_v6: bool, is_udp: bool, payload in 1usize..5000, size in 100u16..1500) {
             let (header, packet) = super_packet(is_v6, is_udp, payload, size);

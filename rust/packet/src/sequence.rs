@@ -41,8 +41,8 @@ impl Number {
         }
     }
 
-    /// SPI and number, all of it with ESN: the AAD of a combined mode algorithm (RFC 4106 section 5, RFC 4309 section 5,
-    /// RFC 7634 section 2.1).
+    /// SPI and number, all of it with ESN: the AAD of a combined mode algorithm (RFC 4106 section 5, RFC 4309 section
+    /// 5, RFC 7634 section 2.1).
     #[inline]
     pub(crate) fn aad(self, spi: [u8; 4]) -> Octets<12> {
         let mut octets = [0; 12];

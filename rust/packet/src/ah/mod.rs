@@ -1,18 +1,19 @@
 //! AH (RFC 4302): the header, and the transforms that seal and open packets with it.
 //!
-//! AH covers the IP header in front of it, so everything here works on whole IP packets: what is sealed leaves through a
-//! socket that takes the IP header as it is (`IP_HDRINCL`, `IPV6_HDRINCL`), and what is opened comes from one that gives
-//! it. A raw socket of protocol 51 would not do: the system would choose what the ICV must cover (identification, options,
-//! extension headers), and of IPv6 it does not even show the header. What the system may still write are fields that the
-//! ICV does not cover: TTL, DSCP, ECN, DF and the checksum of IPv4. It must find an identification other than 0.
+//! AH covers the IP header in front of it, so everything here works on whole IP packets: what is sealed leaves through
+//! a socket that takes the IP header as it is (`IP_HDRINCL`, `IPV6_HDRINCL`), and what is opened comes from one that
+//! gives it. A raw socket of protocol 51 would not do: the system would choose what the ICV must cover (identification,
+//! options, extension headers), and of IPv6 it does not even show the header. What the system may still write are
+//! fields that the ICV does not cover: TTL, DSCP, ECN, DF and the checksum of IPv4. It must find an identification
+//! other than 0.
 //!
 //! * [`TunnelSealer`] puts a whole inner packet behind an outer header that its user gave, all of it.
 //! * [`TransportSealer`] puts AH into the packet itself.
 //! * [`Opener`] verifies either; the caller, who knows the SA's mode, unwraps or restores.
 //!
-//! Headers in front of AH may have up to 512 octets. Fragments are refused: reassembly comes first (section 3.4.1). ICVs
-//! are padded so that AH has whole words of 32 bits in IPv4, of 64 bits in IPv6 (section 3.3.3.2.1); a receiver takes 64
-//! bits in IPv4 too, which Linux sends unless told otherwise.
+//! Headers in front of AH may have up to 512 octets. Fragments are refused: reassembly comes first (section 3.4.1).
+//! ICVs are padded so that AH has whole words of 32 bits in IPv4, of 64 bits in IPv6 (section 3.3.3.2.1); a receiver
+//! takes 64 bits in IPv4 too, which Linux sends unless told otherwise.
 
 mod authenticator;
 mod mutable;
@@ -41,8 +42,8 @@ mod vectors;
 /// The most octets of headers in front of AH.
 pub const MAX_HEADERS: usize = 512;
 
-/// Compute the ICV of a whole packet with AH at `at`, whose ICV field is zeroed but for the IV. The headers are left as they
-/// were.
+/// Compute the ICV of a whole packet with AH at `at`, whose ICV field is zeroed but for the IV. The headers are left as
+/// they were.
 fn sign(
     authenticator: &Authenticator,
     packet: &mut [u8],

@@ -21,8 +21,8 @@ mod option {
 const MAY_CHANGE: u8 = 0x20;
 /// The IPv6 option of one octet.
 const PAD1: u8 = 0;
-/// Routing headers whose addresses change places with the destination on the way: type 0 (RFC 2460 section 4.4) and type 2
-/// (RFC 6275 section 6.4).
+/// Routing headers whose addresses change places with the destination on the way: type 0 (RFC 2460 section 4.4) and
+/// type 2 (RFC 6275 section 6.4).
 const SWAPPING: [u8; 2] = [0, 2];
 
 /// Change `headers`, all octets in front of AH, into what the ICV covers.

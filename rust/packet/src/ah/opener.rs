@@ -38,8 +38,8 @@ impl Opener {
         self.width
     }
 
-    /// Open a packet of tunnel mode in place: the inner packet and its next header. `packet`: all of the IP packet. Other
-    /// parameters: as [`crate::transform::Inbound::open`] has them.
+    /// Open a packet of tunnel mode in place: the inner packet and its next header. `packet`: all of the IP packet.
+    /// Other parameters: as [`crate::transform::Inbound::open`] has them.
     pub fn open_tunnel<E: From<OpenError>>(
         &self,
         packet: &mut [u8],

@@ -46,8 +46,8 @@ impl<T: AsRef<[u8]>> Packet<T> {
         self.0.as_ref()[field::NEXT_HEADER]
     }
 
-    /// Octets of the header with its ICV. The field counts words of 32 bits, and two less than there are (RFC 4302 section
-    /// 2.2).
+    /// Octets of the header with its ICV. The field counts words of 32 bits, and two less than there are (RFC 4302
+    /// section 2.2).
     pub fn header_len(&self) -> usize {
         (usize::from(self.0.as_ref()[field::PAYLOAD_LEN]) + 2) * 4
     }

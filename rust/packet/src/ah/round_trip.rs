@@ -205,7 +205,8 @@ fn tunnel(keys: &KeyMaterial, outer: &[u8]) -> Result<TunnelSealer, OuterError> 
     TunnelSealer::new(700, keys, Width::Bits64, outer)
 }
 
-/// RFC 4301 section 5.1.2: the outer header is the user's, but for lengths, protocol, checksum and what differs per packet.
+/// RFC 4301 section 5.1.2: the outer header is the user's, but for lengths, protocol, checksum and what differs per
+/// packet.
 #[test]
 fn the_outer_header_is_built() {
     for keys in suites::ah() {

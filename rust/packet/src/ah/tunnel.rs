@@ -36,8 +36,8 @@ impl From<Malformed> for OuterError {
 impl TunnelSealer {
     /// Make the key ready.
     ///
-    /// `outer`: the outer IP header, with whatever options or extension headers it shall have: addresses, and TTL or hop
-    /// limit. Its length, protocol, checksum and identification are written here, DSCP, ECN and DF per packet.
+    /// `outer`: the outer IP header, with whatever options or extension headers it shall have: addresses, and TTL or
+    /// hop limit. Its length, protocol, checksum and identification are written here, DSCP, ECN and DF per packet.
     pub fn new(
         spi: u32,
         keys: &KeyMaterial,
@@ -75,8 +75,9 @@ impl TunnelSealer {
 
     /// Seal the inner packet that stands in `slot` behind [`TunnelSealer::headroom`] octets.
     ///
-    /// `slot`: as long as [`TunnelSealer::sealed_len`] says. `next_header`: 4 or 41. `traffic_class`: of the outer header,
-    /// as [`crate::ecn::Marking::outer`] makes it. `dont_fragment`: DF of an outer IPv4 header (RFC 4301 section 8.1).
+    /// `slot`: as long as [`TunnelSealer::sealed_len`] says. `next_header`: 4 or 41. `traffic_class`: of the outer
+    /// header, as [`crate::ecn::Marking::outer`] makes it. `dont_fragment`: DF of an outer IPv4 header (RFC 4301
+    /// section 8.1).
     pub fn seal(
         &self,
         slot: &mut [u8],
@@ -99,8 +100,9 @@ impl TunnelSealer {
     }
 }
 
-/// The fields of an outer IPv4 header that differ from packet to packet. The identification is the sequence number's end: it
-/// must be unique while a fragment may be on the way (RFC 6864 section 4.2), and not 0, which a system would replace.
+/// The fields of an outer IPv4 header that differ from packet to packet. The identification is the sequence number's
+/// end: it must be unique while a fragment may be on the way (RFC 6864 section 4.2), and not 0, which a system would
+/// replace.
 fn mark_v4(outer: &mut [u8], type_of_service: u8, dont_fragment: bool, sequence: u64) {
     let mut ip = ipv4::Packet::new_unchecked(outer);
     ip.set_type_of_service(type_of_service);

@@ -55,9 +55,9 @@ const fn case(
     }
 }
 
-/// Packets of transport mode made by scapy 2.8 (`scapy.layers.ipsec`), an implementation of its own: number 0x01020304, with
-/// ESN 0x0501020304, the key counting from 0x40. Source routes of IPv4 are not among them: scapy leaves the destination as it
-/// is, against section 3.3.3.1.1.1.
+/// Packets of transport mode made by scapy 2.8 (`scapy.layers.ipsec`), an implementation of its own: number 0x01020304,
+/// with ESN 0x0501020304, the key counting from 0x40. Source routes of IPv4 are not among them: scapy leaves the
+/// destination as it is, against section 3.3.3.1.1.1.
 const TRANSPORT: &[Case] = &[
     case(
         2,
@@ -177,8 +177,8 @@ const TUNNEL: &[Case] = &[
     ),
 ];
 
-/// RFC 4302 section 3.1.1, with options of IPv4 (appendix A1), options and Routing header of IPv6 (appendix A2), padding
-/// (section 3.3.3.2.1) and ESN (section 3.3.3.2.2).
+/// RFC 4302 section 3.1.1, with options of IPv4 (appendix A1), options and Routing header of IPv6 (appendix A2),
+/// padding (section 3.3.3.2.1) and ESN (section 3.3.3.2.2).
 #[test]
 fn transport_mode_of_scapy() {
     for case in TRANSPORT {

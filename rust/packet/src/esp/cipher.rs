@@ -51,8 +51,8 @@ impl SealingCipher {
 
     /// Write the IV of the packet with this number.
     ///
-    /// Counter modes take the number itself, which no SA uses twice (RFC 4106 section 3.1, RFC 3686 section 3.1, RFC 4309
-    /// section 3.1, RFC 7634 section 2). CBC takes what nobody can predict (RFC 3602 section 3).
+    /// Counter modes take the number itself, which no SA uses twice (RFC 4106 section 3.1, RFC 3686 section 3.1, RFC
+    /// 4309 section 3.1, RFC 7634 section 2). CBC takes what nobody can predict (RFC 3602 section 3).
     #[inline]
     pub(super) fn write_iv(&self, number: u64, iv: &mut [u8]) {
         match self {

@@ -13,7 +13,8 @@ const CCM_SALT_LEN: usize = 3;
 const IV_LEN: usize = 8;
 const GMAC_ICV_LEN: usize = 16;
 
-/// AES-GCM (RFC 4106), AES-CCM (RFC 4309), ChaCha20-Poly1305 (RFC 7634), and their forms with an implicit IV (RFC 8750).
+/// AES-GCM (RFC 4106), AES-CCM (RFC 4309), ChaCha20-Poly1305 (RFC 7634), and their forms with an implicit IV (RFC
+/// 8750).
 pub(super) struct Combined {
     key: Key,
     salt: Zeroizing<[u8; SALT_LEN]>,

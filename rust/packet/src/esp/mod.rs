@@ -1,7 +1,7 @@
 //! ESP (RFC 4303): the packet, and the transforms that seal and open it in place.
 //!
-//! The outer IP header is not ours: what is sealed is a payload and its next header, in tunnel mode an IP packet and 4 or
-//! 41, in transport mode what [`crate::transport`] finds behind the IP header.
+//! The outer IP header is not ours: what is sealed is a payload and its next header, in tunnel mode an IP packet and 4
+//! or 41, in transport mode what [`crate::transport`] finds behind the IP header.
 //!
 //! | family | algorithms | IV |
 //! | --- | --- | --- |
@@ -11,8 +11,8 @@
 //! | | AES-CBC (RFC 3602), Camellia-CBC (RFC 4312), 3DES-CBC (RFC 2451) | unpredictable: the sequence number, encrypted under a random key of the SA's own (NIST SP 800-38A appendix C) |
 //! | | NULL (RFC 2410) | none |
 //!
-//! Keys are made ready once per SA, shared by threads, and nothing is allocated per packet. (ENCR_NULL_AUTH_AES_GMAC with
-//! ESN copies the packet into a buffer of the thread's: GMAC takes what it signs in one piece.)
+//! Keys are made ready once per SA, shared by threads, and nothing is allocated per packet. (ENCR_NULL_AUTH_AES_GMAC
+//! with ESN copies the packet into a buffer of the thread's: GMAC takes what it signs in one piece.)
 
 mod cipher;
 mod combined;

@@ -37,8 +37,8 @@ impl Opener {
     /// Verify the ICV and decrypt. Returns where the plaintext with its trailer stands; the caller moves the replay
     /// window now, then reads [`super::Trailer::decode`].
     ///
-    /// `sequence`: all of the number, whose upper half [`crate::esn::recover`] finds with ESN. On an error the octets are
-    /// worthless.
+    /// `sequence`: all of the number, whose upper half [`crate::esn::recover`] finds with ESN. On an error the octets
+    /// are worthless.
     #[inline]
     pub fn decrypt(&self, esp: &mut [u8], sequence: u64) -> Result<Range<usize>, OpenError> {
         let plaintext = self.plaintext(esp.len()).ok_or(OpenError::Truncated)?;

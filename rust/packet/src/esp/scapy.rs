@@ -5,8 +5,8 @@ use super::{KeyMaterial, Sealer, Trailer};
 use crate::sequence::Width;
 use crate::unhex;
 
-/// Packets made by scapy 2.8 (`scapy.layers.ipsec`), an implementation of its own: SPI 0x1234abcd, number 0x01020304, with
-/// ESN 0x0501020304, keys counting from 0 (3DES: from 1; integrity: from 0x40), IV counting from 0xb0.
+/// Packets made by scapy 2.8 (`scapy.layers.ipsec`), an implementation of its own: SPI 0x1234abcd, number 0x01020304,
+/// with ESN 0x0501020304, keys counting from 0 (3DES: from 1; integrity: from 0x40), IV counting from 0xb0.
 #[test]
 fn packets_of_scapy() {
     let plaintext = unhex(

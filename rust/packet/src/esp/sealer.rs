@@ -31,11 +31,12 @@ impl Sealer {
         })
     }
 
-    /// Hide the length of payloads shorter than `size`: they are padded up to it (RFC 4303 section 2.7). 0 turns it off.
+    /// Hide the length of payloads shorter than `size`: they are padded up to it (RFC 4303 section 2.7). 0 turns it
+    /// off.
     ///
-    /// In tunnel mode only, where the receiver finds the end of the inner packet by its own length field, and only if the
-    /// peer has not sent ESP_TFC_PADDING_NOT_SUPPORTED (RFC 7296 section 1.3.1). A size above what the path carries makes
-    /// fragments.
+    /// In tunnel mode only, where the receiver finds the end of the inner packet by its own length field, and only if
+    /// the peer has not sent ESP_TFC_PADDING_NOT_SUPPORTED (RFC 7296 section 1.3.1). A size above what the path carries
+    /// makes fragments.
     #[must_use]
     pub fn with_tfc(mut self, size: u16) -> Self {
         self.tfc = usize::from(size);
@@ -84,8 +85,8 @@ impl Sealer {
         self.seal_behind_iv(slot, payload_len, next_header, sequence)
     }
 
-    /// Make a packet that the receiver discards (RFC 4303 section 2.6), with a payload of `payload_len` zeros, to hide when
-    /// and how much is sent. `slot`: as long as [`Sealer::sealed_len`] says.
+    /// Make a packet that the receiver discards (RFC 4303 section 2.6), with a payload of `payload_len` zeros, to hide
+    /// when and how much is sent. `slot`: as long as [`Sealer::sealed_len`] says.
     pub fn seal_dummy(
         &self,
         slot: &mut [u8],

@@ -168,8 +168,8 @@ impl Ctr {
     }
 }
 
-/// Makes the IVs of CBC: the sequence number, encrypted under a random key of the SA's own (NIST SP 800-38A appendix C).
-/// A cipher of 8-octet blocks takes half of it.
+/// Makes the IVs of CBC: the sequence number, encrypted under a random key of the SA's own (NIST SP 800-38A appendix
+/// C). A cipher of 8-octet blocks takes half of it.
 struct IvKey(AesEncrypt);
 
 impl IvKey {

@@ -1,8 +1,8 @@
 //! What an SA does to packets, whichever protocol and mode it has: one match per packet.
 //!
 //! Outbound, for each super-packet: [`Outbound::shape`] once. For each packet of the plan: a slot of
-//! [`Outbound::sealed_len`] octets, into which [`crate::segment::Plan::write_behind`] writes the packet, but for its first
-//! [`Shape::skip`] octets, behind [`Shape::headroom`] octets; then [`Outbound::seal`].
+//! [`Outbound::sealed_len`] octets, into which [`crate::segment::Plan::write_behind`] writes the packet, but for its
+//! first [`Shape::skip`] octets, behind [`Shape::headroom`] octets; then [`Outbound::seal`].
 //!
 //! ```text
 //! ESP tunnel           | ESP header, IV | packet                     | trailer, ICV |
@@ -45,8 +45,8 @@ pub struct Shape {
     pub headroom: usize,
     /// DSCP and ECN of the outer header. In tunnel mode ESP leaves it to the socket.
     pub traffic_class: u8,
-    /// DF of an outer IPv4 header: that of the inner one (RFC 4301 section 8.1), set for IPv6, which no router fragments. The
-    /// caller may decide otherwise.
+    /// DF of an outer IPv4 header: that of the inner one (RFC 4301 section 8.1), set for IPv6, which no router
+    /// fragments. The caller may decide otherwise.
     pub dont_fragment: bool,
     next_header: u8,
     place: Place,
@@ -93,8 +93,8 @@ impl Outbound {
         }
     }
 
-    /// The longest packet of this shape of which no more than `limit` octets leave; `None` if none is so short. What is longer
-    /// is cut, or its sender told (RFC 4301 section 8.2).
+    /// The longest packet of this shape of which no more than `limit` octets leave; `None` if none is so short. What is
+    /// longer is cut, or its sender told (RFC 4301 section 8.2).
     pub fn max_packet_len(&self, shape: &Shape, limit: usize) -> Option<usize> {
         match self {
             Self::EspTunnel(sealer) => sealer.max_payload_len(limit),
@@ -162,7 +162,8 @@ pub enum Inbound {
 /// What came out of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// Where it is: in tunnel mode the inner packet, with TFC padding behind it, in transport mode the packet as it was.
+    /// Where it is: in tunnel mode the inner packet, with TFC padding behind it, in transport mode the packet as it
+    /// was.
     pub range: Range<usize>,
     /// What it is: in tunnel mode 4 or 41, in transport mode the protocol behind the IP header; 59 for a dummy.
     pub next_header: u8,
@@ -200,9 +201,9 @@ impl Inbound {
 
     /// Open a packet in place (RFC 4303 section 3.4, RFC 4302 section 3.4).
     ///
-    /// `octets`: the ESP packet from the SPI on, in tunnel mode and in bare transport mode; otherwise all of the IP packet.
-    /// `sequence`: the whole number, as [`crate::replay::Window::number`] finds it, checked against the window. `accept` is
-    /// called when the ICV was right, before anything else is believed: it moves the window, or refuses.
+    /// `octets`: the ESP packet from the SPI on, in tunnel mode and in bare transport mode; otherwise all of the IP
+    /// packet. `sequence`: the whole number, as [`crate::replay::Window::number`] finds it, checked against the window.
+    /// `accept` is called when the ICV was right, before anything else is believed: it moves the window, or refuses.
     ///
     /// # Errors
     /// The octets are worthless then. After a wrong ICV they are as they were only for AH.
@@ -224,8 +225,8 @@ impl Inbound {
     /// Try a packet whose ICV was wrong under later upper halves of its number (RFC 4303 appendix A3.2), when
     /// [`crate::esn::Resync::failed`] says so. Costs at most [`esn::TRIALS`] attempts to open it.
     ///
-    /// `octets`: where it is opened. `copy`: the packet as it came in, as long. `recovered`: the number that failed. `accept`
-    /// moves the window to the number that it is given.
+    /// `octets`: where it is opened. `copy`: the packet as it came in, as long. `recovered`: the number that failed.
+    /// `accept` moves the window to the number that it is given.
     ///
     /// # Errors
     /// [`OpenError::BadIcv`] if it was forged after all, or if there is no upper half; what `accept` answers.

@@ -106,8 +106,8 @@ proptest! {
         }
     }
 
-    /// RFC 4303 appendix A3.2: after a loss of more than 2^32 packets, the packet is opened under a later upper half, and
-    /// the window follows; one from the past is not.
+    /// RFC 4303 appendix A3.2: after a loss of more than 2^32 packets, the packet is opened under a later upper half,
+    /// and the window follows; one from the past is not.
     #[test]
     fn the_receiver_comes_back_into_step(
         esp in proptest::sample::select(suites::esp()),

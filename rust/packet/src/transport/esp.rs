@@ -11,8 +11,8 @@ use crate::{esp, protocol};
 pub enum Form {
     /// We do: what is sealed is a whole IP packet, and what is opened too.
     Whole,
-    /// The socket does, a raw one or, with UDP encapsulation, a UDP one: what is sealed and opened is the ESP packet alone.
-    /// So the IP header must be a plain one.
+    /// The socket does, a raw one or, with UDP encapsulation, a UDP one: what is sealed and opened is the ESP packet
+    /// alone. So the IP header must be a plain one.
     Bare,
 }
 
@@ -70,7 +70,8 @@ impl Sealer {
         Some(place.at + self.esp.max_payload_len(limit)?)
     }
 
-    /// Seal the packet that stands in `slot` behind [`Sealer::headroom`] octets, without its first [`Sealer::skip`] octets.
+    /// Seal the packet that stands in `slot` behind [`Sealer::headroom`] octets, without its first [`Sealer::skip`]
+    /// octets.
     ///
     /// `slot`: as long as [`Sealer::sealed_len`] says. `packet_len`: all octets of the packet.
     pub fn seal(

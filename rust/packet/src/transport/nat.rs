@@ -1,7 +1,8 @@
 //! The checksums behind a NAT (RFC 3948 section 3.1.2).
 //!
-//! The sender computed the checksum of TCP or UDP with its own addresses; the NAT changed those in the outer header, and
-//! could not see the checksum. So the receiver corrects it, or computes it anew where it does not know the addresses.
+//! The sender computed the checksum of TCP or UDP with its own addresses; the NAT changed those in the outer header,
+//! and could not see the checksum. So the receiver corrects it, or computes it anew where it does not know the
+//! addresses.
 
 use std::net::IpAddr;
 
@@ -9,8 +10,8 @@ use crate::checksum::Checksum;
 use crate::inner::{Fragment, Inner};
 use crate::{protocol, tcp, u16_at, udp};
 
-/// The addresses that the sender wrote: NAT-OA (RFC 3947 section 5.2), or with IKEv2 those of the traffic selectors (RFC 7296
-/// section 2.23.1).
+/// The addresses that the sender wrote: NAT-OA (RFC 3947 section 5.2), or with IKEv2 those of the traffic selectors
+/// (RFC 7296 section 2.23.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RealAddresses {
     /// The sender's own address.
@@ -20,8 +21,8 @@ pub struct RealAddresses {
 }
 
 impl RealAddresses {
-    /// Correct the checksum of a packet that was opened, from which `inner` was parsed: subtract the addresses that it has
-    /// from the sum, add the real ones (first procedure). False if it has none that counts addresses.
+    /// Correct the checksum of a packet that was opened, from which `inner` was parsed: subtract the addresses that it
+    /// has from the sum, add the real ones (first procedure). False if it has none that counts addresses.
     pub fn correct(&self, packet: &mut [u8], inner: &Inner) -> bool {
         let Some((at, is_udp)) = checksum_at(packet, inner) else {
             return false;
@@ -57,8 +58,8 @@ impl RealAddresses {
     }
 }
 
-/// Compute the checksum of a packet that was opened, from which `inner` was parsed (second procedure). The ICV has told that
-/// the packet is intact. False if it has none that counts addresses.
+/// Compute the checksum of a packet that was opened, from which `inner` was parsed (second procedure). The ICV has told
+/// that the packet is intact. False if it has none that counts addresses.
 pub fn recompute(packet: &mut [u8], inner: &Inner) -> bool {
     let Some((at, is_udp)) = checksum_at(packet, inner) else {
         return false;
@@ -71,8 +72,8 @@ pub fn recompute(packet: &mut [u8], inner: &Inner) -> bool {
     true
 }
 
-/// Where the checksum is, and whether 0 means none. With a Routing header the addresses in the IP header are not those that
-/// count (RFC 8200 section 8.1).
+/// Where the checksum is, and whether 0 means none. With a Routing header the addresses in the IP header are not those
+/// that count (RFC 8200 section 8.1).
 fn checksum_at(packet: &[u8], inner: &Inner) -> Option<(usize, bool)> {
     let (offset, is_udp) = match inner.protocol {
         protocol::TCP => (tcp::CHECKSUM_AT, false),

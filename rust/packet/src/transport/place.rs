@@ -22,8 +22,8 @@ pub struct Place {
     cut: Option<Cut>,
 }
 
-/// A Fragment header in front, of a packet that is whole nevertheless (RFC 6946). AH does not see it: it is taken out, on
-/// both sides (RFC 4302 appendix A2).
+/// A Fragment header in front, of a packet that is whole nevertheless (RFC 6946). AH does not see it: it is taken out,
+/// on both sides (RFC 4302 appendix A2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cut {
     at: usize,
@@ -72,8 +72,8 @@ impl Place {
         Self::find(packet, protocol::AH).map(|(front, _)| front)
     }
 
-    /// Where the header of `ipsec`, [`protocol::ESP`] or [`protocol::AH`], is in a packet that came in. The buffer may be
-    /// longer than the packet, which ends where its length field says.
+    /// Where the header of `ipsec`, [`protocol::ESP`] or [`protocol::AH`], is in a packet that came in. The buffer may
+    /// be longer than the packet, which ends where its length field says.
     pub fn of(packet: &[u8], ipsec: u8) -> Result<Self, Unfit> {
         let (_, end) = Self::find(packet, ipsec)?;
         if end.next_header != ipsec {
@@ -192,8 +192,8 @@ impl Place {
         set_length(packet)
     }
 
-    /// Put the headers at the begin of `packet` right in front of `payload`, and have them announce it: the packet as it
-    /// was before ESP or AH. Returns where it is.
+    /// Put the headers at the begin of `packet` right in front of `payload`, and have them announce it: the packet as
+    /// it was before ESP or AH. Returns where it is.
     pub(crate) fn restore(
         &self,
         packet: &mut [u8],

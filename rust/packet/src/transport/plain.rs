@@ -28,8 +28,8 @@ impl PlainHeader {
         }
     }
 
-    /// Write the header right in front of `payload`; returns where the packet is. `None` if there is no room, if the packet
-    /// would be too long, or if the addresses are of two families.
+    /// Write the header right in front of `payload`; returns where the packet is. `None` if there is no room, if the
+    /// packet would be too long, or if the addresses are of two families.
     ///
     /// In a train of packets, the room may be the octets of the packet before, once that is done with.
     pub fn prepend(

@@ -160,7 +160,8 @@ fn octets_behind_the_packet_do_not_count() {
     assert_eq!(sealed[opened.expect("opened").range], packet);
 }
 
-/// RFC 3948 section 3.2: behind a header of the socket's making, UDP perhaps in between, only plain ones can be carried.
+/// RFC 3948 section 3.2: behind a header of the socket's making, UDP perhaps in between, only plain ones can be
+/// carried.
 #[test]
 fn bare_packets() {
     for keys in suites::esp() {
