@@ -8,7 +8,7 @@ class PlaneError(Exception):
     """The plane refused a call or the system refused the plane; the message says which and why."""
 
 #: (protocol, start port, end port, first address, last address)
-Selector = tuple[int, int, int, str, str]
+_Selector = tuple[int, int, int, str, str]
 
 class Plane:
     """One TUN interface, its SAD and SPD, and the threads that carry packets between them and the sockets."""
@@ -37,8 +37,8 @@ class Plane:
         integrity: int,
         integrity_key: bytes,
         replay_window: int,
-        local: list[Selector],
-        remote: list[Selector],
+        local: list[_Selector],
+        remote: list[_Selector],
         local_address: str,
         remote_address: str,
     ) -> None:
@@ -74,8 +74,8 @@ class Plane:
         *,
         policy: int,
         order: int,
-        local: list[Selector],
-        remote: list[Selector],
+        local: list[_Selector],
+        remote: list[_Selector],
         action: str,
         outbound: int | None,
     ) -> None:

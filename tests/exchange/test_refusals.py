@@ -71,6 +71,20 @@ CASES = (
         (AuthenticationFailed, "local.id", ("somebody.example.com", "right.example.com")),
     ),
     Case(
+        "an address that is not the peer's own",  # RFC 4945 section 3.1.1
+        lambda: connection("left", identity="198.51.100.9"),
+        lambda: connection("right", peer="%any"),
+        (PeerRejected, "local.secret", ("AUTHENTICATION_FAILED", "198.51.100.9")),
+        (AuthenticationFailed, "remote.id", ("198.51.100.9", "192.0.2.1")),
+    ),
+    Case(
+        "another secret for the peer than for ourselves",
+        lambda: connection("left"),
+        lambda: connection("right", requirement=OTHER),
+        (PeerRejected, "local.secret", ("AUTHENTICATION_FAILED",)),
+        (AuthenticationFailed, "remote.secret", ("left.example.com",)),
+    ),
+    Case(
         "no IKE proposal in common",
         lambda: connection("left"),
         lambda: connection("right", ike=("aes128-sha256-modp2048",)),
@@ -171,6 +185,15 @@ def test_the_cause_of_a_failed_proof_never_goes_out() -> None:
         ]
         lengths |= {len(octets) for octets in answers}
     assert len(lengths) == 1
+
+
+@pytest.mark.parametrize(("identity", "peer"), [("192.0.2.1", "%any"), ("198.51.100.9", "198.51.100.9")])
+def test_an_address_as_identity(identity: str, peer: str) -> None:
+    """RFC 4945 section 3.1.1: the peer's own address, or the one that we named."""
+    world = World()
+    world.connect(connection("left", identity=identity), connection("right", peer=peer))
+    world.run(5)
+    assert [sa.remote_id for sa in world.right.sas] == [identity]
 
 
 def test_a_failed_connection_can_be_tried_again_at_once() -> None:

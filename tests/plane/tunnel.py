@@ -1,60 +1,221 @@
-"""Two planes with static keys on the demonstration's topology: the data plane without IKE."""
+"""Planes with static keys on the demonstration's topology: the data plane without IKE."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TypedDict
 
 from caponier._plane import Plane
 from caponier.demo.namespaces import Namespace
-from caponier.demo.topology import LEFT, RIGHT, Site, Topology, topology
+from caponier.demo.topology import LEFT, RIGHT, Site, Topology
+from tests.plane.suites import Suite
 
 MARK = 0x4350
 PORT = 4500
-ALL = (0, 0, 65535)
+ESP = 50
+MTU = 1400  #: of the TUN interfaces
+POLICY = 1
+PATIENCE = 5.0  #: seconds until something that must happen counts as not happening
+
+Selector = tuple[int, int, int, str, str]  #: as the plane takes it: protocol, ports, addresses
+
+_ALL = (0, 0, 65535)
+_TIME_WAIT, _LISTEN = "06", "0A"
+_FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+class Ends(TypedDict):
+    """The outer header of what a plane sends."""
+
+    local_address: str
+    local_port: int
+    remote_address: str
+    remote_port: int
 
 
 @dataclass(frozen=True)
-class Suite:
-    """Algorithms by their transform ids, with the lengths of their keys in octets."""
+class Carrier:
+    """How ESP travels: the outer family, and whether in UDP (RFC 3948) or right behind IP (RFC 4303)."""
 
-    name: str
-    encryption: int
-    key_length: int
-    key_octets: int
-    integrity: int
-    integrity_octets: int
+    outer: int
+    encapsulated: bool
 
-    def keys(self, direction: int) -> dict[str, Any]:
+    @property
+    def name(self) -> str:
+        return f"{'udp' if self.encapsulated else 'raw'}{self.outer}"
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        return _FAMILIES[self.outer]
+
+    def address(self, site: Site) -> str:
+        return site.outer if self.outer == 4 else site.outer6
+
+    def ends(self, here: Site, there: Site) -> Ends:
+        port = PORT if self.encapsulated else 0
         return {
-            "encryption": self.encryption,
-            "key_length": self.key_length,
-            "encryption_key": bytes((direction,)) * self.key_octets,
-            "integrity": self.integrity,
-            "integrity_key": bytes((0x40 + direction,)) * self.integrity_octets,
+            "local_address": self.address(here),
+            "local_port": port,
+            "remote_address": self.address(there),
+            "remote_port": port,
         }
 
 
-SUITES = (
-    Suite("aes128gcm16", 20, 128, 20, 0, 0),
-    Suite("aes256gcm16", 20, 256, 36, 0, 0),
-    Suite("chacha20poly1305", 28, 0, 36, 0, 0),
-    Suite("aes128-sha256", 12, 128, 16, 12, 32),
-    Suite("aes256-sha512", 12, 256, 32, 14, 64),
-)
+CARRIERS = tuple(Carrier(outer, encapsulated) for encapsulated in (True, False) for outer in (4, 6))
+UDP4, UDP6, RAW4, RAW6 = CARRIERS
 
 
-def whole(*networks: str) -> list[tuple[int, int, int, str, str]]:
+def whole(*networks: str) -> list[Selector]:
     """Selectors for whole networks."""
-    found = []
+    found: list[Selector] = []
     for text in networks:
         network = ipaddress.ip_network(text)
-        found.append((*ALL, str(network[0]), str(network[-1])))
+        found.append((*_ALL, str(network[0]), str(network[-1])))
     return found
+
+
+def of(site: Site) -> list[Selector]:
+    """Selectors for a site's networks."""
+    return whole(site.network, site.network6)
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """Whether something comes true in time."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+def esp_socket(gateway: Namespace, carrier: Carrier) -> socket.socket:
+    """A socket in ``gateway`` that ESP comes and goes by."""
+    with gateway.inside():
+        if not carrier.encapsulated:
+            return socket.socket(carrier.family, socket.SOCK_RAW, ESP)
+        made = socket.socket(carrier.family, socket.SOCK_DGRAM)
+        try:
+            if carrier.outer == 6:
+                made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            made.bind(("::" if carrier.outer == 6 else "0.0.0.0", PORT))
+        except OSError:
+            made.close()
+            raise
+        return made
+
+
+@contextmanager
+def running_plane(gateway: Namespace, other: Site, *, workers: int = 1) -> Iterator[Plane]:
+    """A plane on every carrier; what is for the other site is routed into its interface."""
+    with gateway.inside():
+        plane = Plane(interface="cap%d", mark=MARK, workers=workers)
+    try:
+        for carrier in CARRIERS:
+            with esp_socket(gateway, carrier) as made:
+                (plane.attach_udp if carrier.encapsulated else plane.attach_raw)(made.fileno())
+        plane.start()
+        route(gateway, plane.interface, other)
+        yield plane
+    finally:
+        plane.close()
+
+
+def route(gateway: Namespace, interface: str, site: Site) -> None:
+    """Bring the interface up, and route a site into it."""
+    with gateway.netlink() as netlink:
+        index = netlink.link_lookup(ifname=interface)[0]
+        netlink.link("set", index=index, state="up", mtu=MTU)
+        netlink.route("add", dst=site.network, oif=index)
+        netlink.route("add", dst=site.network6, oif=index, family=socket.AF_INET6)
+
+
+@dataclass
+class End:
+    """One plane, and the SAs that it has.
+
+    Attributes:
+        here: the plane's own site.
+        there: the peer's.
+        sends: the direction whose keys it seals with (:meth:`Suite.keys`).
+        receives: the direction whose keys it opens with.
+        handle: of the outbound SA.
+        generation: how many SAs came before: no two have an SPI in common, so that no late packet is taken for another's.
+    """
+
+    plane: Plane
+    here: Site
+    there: Site
+    sends: int
+    receives: int
+    handle: int = 0
+    generation: int = 0
+
+    @property
+    def spi_in(self) -> int:
+        return 0x1000 + 2 * self.generation + self.receives
+
+    @property
+    def spi_out(self) -> int:
+        return 0x1000 + 2 * self.generation + self.sends
+
+    def install_inbound(
+        self,
+        suite: Suite,
+        carrier: Carrier,
+        *,
+        local: list[Selector] | None = None,
+        remote: list[Selector] | None = None,
+    ) -> None:
+        self.plane.install_inbound(
+            spi=self.spi_in,
+            **suite.keys(self.receives),
+            replay_window=1024,
+            local=of(self.here) if local is None else local,
+            remote=of(self.there) if remote is None else remote,
+            local_address=carrier.address(self.here),
+            remote_address=carrier.address(self.there),
+        )
+
+    def install_outbound(self, suite: Suite, carrier: Carrier) -> None:
+        self.handle = self.plane.install_outbound(
+            spi=self.spi_out, **suite.keys(self.sends), **carrier.ends(self.here, self.there)
+        )
+
+    def install_policy(self, *, action: str = "protect", outbound: bool = True, order: int = 1) -> None:
+        self.plane.install_policy(
+            policy=POLICY,
+            order=order,
+            local=of(self.here),
+            remote=of(self.there),
+            action=action,
+            outbound=self.handle if outbound else None,
+        )
+
+    def install(self, suite: Suite, carrier: Carrier) -> None:
+        """Both SAs, with SPIs of their own, and the policy."""
+        self.generation += 1
+        self.install_inbound(suite, carrier)
+        self.install_outbound(suite, carrier)
+        self.install_policy()
+
+    def remove(self) -> None:
+        """All of it again."""
+        self.plane.remove_policy(POLICY)
+        self.plane.remove_outbound(self.handle)
+        self.plane.remove_inbound(self.spi_in)
+
+    def inbound(self) -> tuple[int, int, dict[str, int]]:
+        return self.plane.inbound_counters(self.spi_in)
+
+    def outbound(self) -> tuple[int, int, dict[str, int]]:
+        return self.plane.outbound_counters(self.handle)
 
 
 @dataclass
@@ -62,74 +223,47 @@ class Tunnel:
     """A running pair of planes."""
 
     world: Topology
-    left: Plane
-    right: Plane
-    handles: dict[str, int]
+    left: End
+    right: End
+
+    @property
+    def ends(self) -> tuple[End, End]:
+        return self.left, self.right
+
+    @contextmanager
+    def protected(self, suite: Suite, carrier: Carrier) -> Iterator[None]:
+        """Alice and Bob, joined by ESP."""
+        for end in self.ends:
+            end.install(suite, carrier)
+        try:
+            yield
+            assert eventually(self.is_quiet), "a TCP connection does not end"
+        finally:
+            for end in self.ends:
+                end.remove()
+
+    def is_quiet(self) -> bool:
+        """Whether no TCP connection of the hosts has anything to say: what it says later would be counted elsewhere."""
+        return not any(_tcp_states(host) - {_TIME_WAIT, _LISTEN} for host in (self.world.alice, self.world.bob))
+
+    def agrees(self) -> bool:
+        """Whether what one plane sealed is what the other opened, and nothing was dropped."""
+        return (self.left.outbound(), self.right.outbound()) == (self.right.inbound(), self.left.inbound()) and not (
+            self.left.outbound()[2] or self.right.outbound()[2]
+        )
 
 
-def _sockets(gateway: Namespace, family: socket.AddressFamily, *, encapsulated: bool) -> socket.socket:
-    with gateway.inside():
-        if encapsulated:
-            made = socket.socket(family, socket.SOCK_DGRAM)
-            made.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", PORT))
-            return made
-        return socket.socket(family, socket.SOCK_RAW, 50)
-
-
-def _route(gateway: Namespace, interface: str, site: Site) -> None:
-    with gateway.netlink() as netlink:
-        index = netlink.link_lookup(ifname=interface)[0]
-        netlink.link("set", index=index, state="up", mtu=1400)
-        netlink.route("add", dst=site.network, oif=index)
-        netlink.route("add", dst=site.network6, oif=index, family=socket.AF_INET6)
-
-
-def _plane(
-    stack: ExitStack, gateway: Namespace, other: Site, family: socket.AddressFamily, *, encapsulated: bool
-) -> Plane:
-    with gateway.inside():
-        plane = Plane(interface="cap%d", mark=MARK)
-    stack.callback(plane.close)
-    with _sockets(gateway, family, encapsulated=encapsulated) as made:
-        (plane.attach_udp if encapsulated else plane.attach_raw)(made.fileno())
-    plane.start()
-    _route(gateway, plane.interface, other)
-    return plane
+def _tcp_states(host: Namespace) -> set[str]:
+    """The states of a host's TCP connections, by their numbers in Linux (proc_net_tcp.txt of its documentation)."""
+    with host.inside():
+        tables = [Path("/proc/thread-self/net", name).read_text() for name in ("tcp", "tcp6")]
+    return {line.split()[3] for table in tables for line in table.splitlines()[1:]}
 
 
 @contextmanager
-def tunnel(prefix: str, suite: Suite, *, outer: int = 4, encapsulated: bool = True) -> Iterator[Tunnel]:
-    """Alice and Bob, joined by ESP with static keys."""
-    family = socket.AF_INET if outer == 4 else socket.AF_INET6
-    port = PORT if encapsulated else 0
-    with topology(prefix) as world, ExitStack() as stack:
-        left = _plane(stack, world.gw1, RIGHT, family, encapsulated=encapsulated)
-        right = _plane(stack, world.gw2, LEFT, family, encapsulated=encapsulated)
-        handles = {}
-        for name, plane, here, there, send, receive in (
-            ("left", left, LEFT, RIGHT, 1, 2),
-            ("right", right, RIGHT, LEFT, 2, 1),
-        ):
-            local_address, remote_address = (here.outer, there.outer) if outer == 4 else (here.outer6, there.outer6)
-            local, remote = whole(here.network, here.network6), whole(there.network, there.network6)
-            plane.install_inbound(
-                spi=0x1000 + receive,
-                **suite.keys(receive),
-                replay_window=128,
-                local=local,
-                remote=remote,
-                local_address=local_address,
-                remote_address=remote_address,
-            )
-            handles[name] = plane.install_outbound(
-                spi=0x1000 + send,
-                **suite.keys(send),
-                local_address=local_address,
-                local_port=port,
-                remote_address=remote_address,
-                remote_port=port,
-            )
-            plane.install_policy(
-                policy=1, order=1, local=local, remote=remote, action="protect", outbound=handles[name]
-            )
-        yield Tunnel(world, left, right, handles)
+def tunnel(world: Topology, *, workers: int = 1) -> Iterator[Tunnel]:
+    """Two planes, without SAs."""
+    with ExitStack() as stack:
+        left = stack.enter_context(running_plane(world.gw1, RIGHT, workers=workers))
+        right = stack.enter_context(running_plane(world.gw2, LEFT, workers=workers))
+        yield Tunnel(world, End(left, LEFT, RIGHT, sends=1, receives=2), End(right, RIGHT, LEFT, sends=2, receives=1))

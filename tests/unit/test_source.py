@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import caponier
+import caponier.doi.ikev2  # the registries: subclasses of what is asked for its subclasses
 from caponier.doi.open_enum import OpenEnum
 
 SOURCE = Path(caponier.__file__).parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from caponier.api import schema
 from caponier.errors import CaponierError
 
 DEFAULT_SOCKET = Path("/run/caponier/control.sock")
+SECONDS = 10.0  #: for an answer
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,9 +41,9 @@ class Client:
 
     def __init__(self, path: Path = DEFAULT_SOCKET) -> None:
         self._path = path
-        self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(path)), base_url="http://caponier", timeout=10.0, trust_env=False
-        )
+        # No TLS on a UNIX socket: reading the authorities of the Web would take longer than all the rest.
+        transport = httpx.HTTPTransport(uds=str(path), verify=False)
+        self._http = httpx.Client(transport=transport, base_url="http://caponier", timeout=SECONDS, trust_env=False)
 
     def __enter__(self) -> Self:
         return self
@@ -104,11 +106,22 @@ class Client:
         raise Refused(problem)
 
     def _require_socket(self) -> None:
-        if not self._path.exists():
-            raise NotReachable(
-                f"no daemon is running: there is no {self._path}",
-                hint="start one: caponier run -c FILE; if its control socket is elsewhere, name it: --socket PATH",
-            )
+        """Knock: the system's own answer says best why nobody opens."""
+        hint = "start one: caponier run -c FILE; if its control socket is elsewhere, name it: --socket PATH"
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+                knock.settimeout(SECONDS)
+                knock.connect(str(self._path))
+        except FileNotFoundError:
+            raise NotReachable(f"no daemon is running: there is no {self._path}", hint=hint) from None
+        except ConnectionRefusedError:
+            told = f"no daemon is running: {self._path} was left behind by one that is no more"
+            raise NotReachable(told, hint=hint) from None
+        except PermissionError:
+            told = f"{self._path} may not be opened: the control socket is its owner's alone"
+            raise NotReachable(told, hint="ask as the user who runs the daemon: sudo caponier ...") from None
+        except OSError as error:
+            raise self._unreachable(error) from None
 
     def _unreachable(self, error: Exception) -> NotReachable:
         if isinstance(error, ValidationError):
@@ -116,6 +129,5 @@ class Client:
         if isinstance(error, httpx.TimeoutException):
             return NotReachable(f"the daemon on {self._path} does not answer in time")
         return NotReachable(
-            f"no daemon answers on {self._path}: {error}",
-            hint="is it running, and may you open its socket? Try it as root",
+            f"no daemon answers on {self._path}: {error}", hint="is it running, and is this its control socket?"
         )

@@ -13,12 +13,16 @@ from starlette.routing import Route
 from caponier.api import convert, schema
 from caponier.daemon.config import InvalidConfiguration
 from caponier.daemon.daemon import Daemon, TookTooLong, UnknownName
-from caponier.errors import CaponierError
+from caponier.errors import CaponierError, MisuseError
 
 MAX_BODY = 65_536  #: octets of a request
 LONGEST_WAIT = 600.0  #: seconds
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+class BadRequest(MisuseError):
+    """What was asked makes no sense."""
 
 
 def application(daemon: Daemon) -> Starlette:
@@ -33,7 +37,7 @@ def application(daemon: Daemon) -> Starlette:
             Route("/v1/down", api.down, methods=["POST"]),
             Route("/v1/reload", api.reload, methods=["POST"]),
         ],
-        exception_handlers={CaponierError: _refusal},
+        exception_handlers={CaponierError: _refusal, Exception: _refusal},
     )
 
 
@@ -79,11 +83,13 @@ async def _asked(request: Request) -> schema.Request:
     async for part in request.stream():
         body += part
         if len(body) > MAX_BODY:
-            raise UnknownName("the request is too long")
+            raise BadRequest(f"the request is longer than {MAX_BODY} octets")
     try:
         return schema.Request.model_validate_json(body)
     except ValidationError as error:
-        raise UnknownName(f"the request makes no sense: {error.errors()[0]['msg']}") from None
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        what = ".".join(map(str, first["loc"])) or "it"
+        raise BadRequest(f"the request makes no sense: {what}: {first['msg']}") from None
 
 
 def _json(model: BaseModel, status: int = 200) -> Response:
@@ -96,6 +102,8 @@ async def _refusal(request: Request, error: Exception) -> Response:
     if not isinstance(error, CaponierError):
         return JSONResponse({"kind": "InternalError", "message": "a bug of ours; see the log"}, 500)
     match error:
+        case BadRequest():
+            code = 400
         case UnknownName():
             code = 404
         case TookTooLong():

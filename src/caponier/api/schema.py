@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Model(BaseModel):
@@ -188,7 +188,7 @@ class Request(Model):
 
     connection: str
     child: str | None = None
-    seconds: float = 30.0
+    seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
 
 
 class Done(Model):

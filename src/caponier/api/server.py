@@ -21,6 +21,8 @@ from caponier.daemon.config import Configuration, load
 from caponier.daemon.daemon import Daemon
 from caponier.errors import CaponierError
 
+PARTING_SECONDS = 1.0  #: how long clients may take to read their last answer
+
 log = logging.getLogger("caponier.server")
 
 
@@ -57,6 +59,7 @@ async def _serve(configuration: Configuration, listener: socket.socket) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, log.info, "the configuration was read a moment ago")  # until we are ready
     async with Daemon(configuration) as daemon:
         loop.add_signal_handler(signal.SIGHUP, _reload, daemon)
         server = _Server(
@@ -65,8 +68,9 @@ async def _serve(configuration: Configuration, listener: socket.socket) -> int:
         serving = loop.create_task(server.serve(sockets=[listener]))
         await stop.wait()
         log.info("stopping")
-        server.force_exit = True  # a watcher's stream never ends by itself
+        daemon.release()
         server.should_exit = True
+        loop.call_later(PARTING_SECONDS, setattr, server, "force_exit", True)
         await serving
     return 0
 
@@ -141,5 +145,5 @@ def _remove_stale(path: Path) -> None:
             return
     raise AlreadyRunning(
         f"another daemon answers on {path}",
-        hint="stop it first, or give this one its own daemon.control, ports and interface",
+        hint="stop it first, or give this one its own daemon.control, port, nat_port, interface and table",
     )

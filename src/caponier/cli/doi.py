@@ -29,6 +29,12 @@ def _table(name: str, rows: list[RegistryEntry]) -> Table:
     for row in rows:
         optional = [getattr(row, title) or "" for title, needed in columns.items() if needed]
         here = "[green]yes[/]" if row.implemented else "[dim]no[/]"
-        style = "red" if row.guidance and "NOT" in row.guidance and not row.guidance.startswith("MUST with") else ""
-        table.add_row(str(row.number), row.name, here, *optional, row.source, style=style)
+        table.add_row(
+            str(row.number), row.name, here, *optional, row.source, style="red" if _is_weak(row.guidance or "") else ""
+        )
     return table
+
+
+def _is_weak(guidance: str) -> bool:
+    """Whether it is advised against; what must be combined with something else is not weak by that."""
+    return "NOT" in guidance and "MUST with" not in guidance

@@ -8,10 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from caponier.api import convert
-from caponier.api.check import check as check_file
 from caponier.api.client import DEFAULT_SOCKET, Client, NotReachable
-from caponier.api.registry import registry
 from caponier.cli import doi as doi_page
 from caponier.cli import status as status_page
 from caponier.cli import watch as watch_page
@@ -55,6 +52,8 @@ def run(config: File = DEFAULT_FILE) -> None:
 @errors_are_told
 def check(config: File = DEFAULT_FILE, *, json: Json = False) -> None:
     """Read the configuration, and say everything that is wrong with it."""
+    from caponier.api.check import check as check_file  # noqa: PLC0415 - as above
+
     found = check_file(config)
     if json:
         print_json(found)
@@ -85,7 +84,7 @@ def up(
 ) -> None:
     """Bring a connection up, or one Child SA of it, and wait until it is."""
     with Client(socket) as client:
-        with err.status(f"bringing {connection} up", spinner="dots"):
+        with err.status(Text(f"bringing {connection} up"), spinner="dots"):
             client.up(connection, child, timeout)
         status = client.status()
     if json:
@@ -108,7 +107,7 @@ def down(
 ) -> None:
     """Bring a connection down, or one Child SA of it, and wait until the peer has confirmed."""
     with Client(socket) as client:
-        with err.status(f"bringing {connection} down", spinner="dots"):
+        with err.status(Text(f"bringing {connection} down"), spinner="dots"):
             client.down(connection, child, timeout)
         if json:
             print_json(client.status())
@@ -158,6 +157,8 @@ def doi(
     json: Json = False,
 ) -> None:
     """Print the registries: every number, its name, its source, whether Caponier speaks it, what RFC 8221 and RFC 8247 say of it."""
+    from caponier.api.registry import registry  # noqa: PLC0415 - as above
+
     entries = registry(word)
     if json:
         print_json([*entries])
@@ -174,6 +175,8 @@ def doi(
 @errors_are_told
 def version(*, socket: Socket = DEFAULT_SOCKET, json: Json = False) -> None:
     """Print the versions of what is installed here; a running daemon's where they differ."""
+    from caponier.api import convert  # noqa: PLC0415 - as above
+
     here = convert.version()
     if json:
         print_json(here)

@@ -56,13 +56,22 @@ def _headline(connection: ConfiguredConnection, sas: list[IkeSa]) -> Text:
 
 def _ike_sa(sa: IkeSa) -> RenderableType:
     nat = " and ".join(side for side, found in (("here", sa.nat_here), ("there", sa.nat_there)) if found)
-    facts = Table.grid(padding=(0, 2))
-    facts.add_row("  IKE SA", f"{sa.spi_i}_{sa.spi_r}, we are the {sa.role}, {sa.phase} for {span(sa.seconds)}")
-    facts.add_row("  path", f"{_end(sa.local_address, sa.local_port)} to {_end(sa.remote_address, sa.remote_port)}"
-                  + (f", NAT {nat}" if nat else ""))  # fmt: skip
-    facts.add_row("  algorithms", sa.suite)
-    facts.add_row("  identities", f"{sa.local_id} (by {sa.local_auth}) to {sa.remote_id} (by {sa.remote_auth})")
+    path = f"{_end(sa.local_address, sa.local_port)} to {_end(sa.remote_address, sa.remote_port)}"
+    facts = _facts(
+        ("IKE SA", f"{sa.spi_i}_{sa.spi_r}, we are the {sa.role}, {sa.phase} for {span(sa.seconds)}"),
+        ("path", f"{path}, NAT {nat}" if nat else path),
+        ("algorithms", sa.suite),
+        ("identities", f"{sa.local_id} (by {sa.local_auth}) to {sa.remote_id} (by {sa.remote_auth})"),
+    )
     return Group(facts, *(_child(child) for child in sa.children))
+
+
+def _facts(*rows: tuple[str, str]) -> Table:
+    """Titles and texts; what is in a text is letters, never markup: a peer chooses its identity."""
+    table = Table.grid(padding=(0, 2))
+    for title, text in rows:
+        table.add_row(f"  {title}", Text(text))
+    return table
 
 
 def _end(address: str, port: int) -> str:
@@ -70,16 +79,16 @@ def _end(address: str, port: int) -> str:
 
 
 def _child(child: ChildSa) -> RenderableType:
-    facts = Table.grid(padding=(0, 2))
     way = "in UDP" if child.encapsulated else "bare"
-    facts.add_row(
-        "  child",
-        f"{child.name}, {child.protocol.upper()} {child.mode} {way}, {child.suite}, for {span(child.seconds)}",
+    return _facts(
+        (
+            "child",
+            f"{child.name}, {child.protocol.upper()} {child.mode} {way}, {child.suite}, for {span(child.seconds)}",
+        ),
+        ("traffic", f"{', '.join(child.local)} to {', '.join(child.remote)}"),
+        ("in", f"SPI {child.spi_in:08x}, {_traffic(child.inbound)}"),
+        ("out", f"SPI {child.spi_out:08x}, {_traffic(child.outbound)}"),
     )
-    facts.add_row("  traffic", f"{', '.join(child.local)} to {', '.join(child.remote)}")
-    facts.add_row("  in", f"SPI {child.spi_in:08x}, {_traffic(child.inbound)}")
-    facts.add_row("  out", f"SPI {child.spi_out:08x}, {_traffic(child.outbound)}")
-    return facts
 
 
 def _traffic(traffic: Traffic | None) -> str:

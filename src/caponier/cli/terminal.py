@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -20,8 +21,16 @@ from caponier.errors import CaponierError
 P = ParamSpec("P")
 T = TypeVar("T")
 
+
+class _Terminal(Console):
+    """A console whose reader may go at any time."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 #: A pipe has no width; tables in it should not be folded to that of a terminal.
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
+out = _Terminal(highlight=False, width=None if sys.stdout.isatty() else 180)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 FAILED = 1  #: exit code: it was not done
@@ -35,6 +44,7 @@ def print_json(answer: BaseModel | list[BaseModel]) -> None:
         else [each.model_dump(mode="json") for each in answer]
     )
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()  # here, where a reader that went is expected
 
 
 def problem_text(problem: Problem) -> Text:
@@ -77,7 +87,7 @@ def errors_are_told(command: Callable[P, T]) -> Callable[P, T]:
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader went: as with "| head"
-            sys.stderr.close()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
             raise typer.Exit(0) from None
 
     return telling

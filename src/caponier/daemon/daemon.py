@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Self
 
 from caponier.daemon import health
@@ -15,8 +16,10 @@ from caponier.daemon.config import Configuration, Place, load
 from caponier.daemon.driver import Driver
 from caponier.daemon.engines.base import Acquire, SaTraffic, SequenceExhausted
 from caponier.daemon.engines.userspace import UserspaceEngine
+from caponier.daemon.guard import Guard
 from caponier.daemon.journal import Journal, Trouble
-from caponier.daemon.routes import Route, Routes, networks
+from caponier.daemon.policies import Policies
+from caponier.daemon.routes import Routes
 from caponier.daemon.sockets import Sockets, open_sockets
 from caponier.errors import CaponierError, EngineError, MisuseError
 from caponier.protocols.ike.events import (
@@ -26,18 +29,26 @@ from caponier.protocols.ike.events import (
     IkeSaEstablished,
     IkeSaStatus,
     NegotiationFailed,
+    Role,
 )
 from caponier.protocols.ike.path import Path
-from caponier.protocols.ike.policy import Connection, Start
+from caponier.protocols.ike.policy import Connection, Start, WhileDown
+from caponier.protocols.ike.v2.lifecycle import Phase
 
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0  #: seconds between attempts to bring a connection back, doubling
 FAREWELL_SECONDS = 4.0  #: how long peers may take to confirm our Deletes when we stop
+
+_STANDING = (Phase.ESTABLISHED.value, Phase.REKEYING.value)
 
 log = logging.getLogger("caponier.daemon")
 
 
 class UnknownName(MisuseError):
     """There is no connection or child of that name."""
+
+
+class Ending(CaponierError):
+    """The daemon ends while somebody waits."""
 
 
 class TookTooLong(CaponierError):
@@ -84,14 +95,12 @@ class _Watch:
         pause: seconds until the next attempt.
         retry: the attempt that is due.
         waiting: who waits for it to come up.
-        trapped: its routes while it waits for traffic.
     """
 
     is_wanted: bool
     pause: float = FIRST_RETRY
     retry: asyncio.TimerHandle | None = None
     waiting: list[tuple[str | None, asyncio.Future[None]]] = field(default_factory=list)
-    trapped: list[Route] = field(default_factory=list)
 
 
 class Daemon:
@@ -112,16 +121,16 @@ class Daemon:
         self._news = asyncio.Event()
         self.since = datetime.now(UTC)
         self._undo = contextlib.ExitStack()
+        self._is_ending = False
 
     async def __aenter__(self) -> Self:
         with contextlib.ExitStack() as undo:
             self._open(undo)
+            self._listen(undo)
+            for connection in self._configuration.connections.values():
+                self._add(connection)
+            self._driver.pump()
             self._undo = undo.pop_all()
-        self._driver.start()
-        asyncio.get_running_loop().add_reader(self._engine.event_fd(), self._engine_events)
-        for connection in self._configuration.connections.values():
-            self._add(connection)
-        self._driver.pump()
         log.info("ready interface=%s connections=%d", self._engine.interface, len(self._watches))
         return self
 
@@ -134,7 +143,26 @@ class Daemon:
         self._engine.attach(self._sockets.esp_udp, self._sockets.esp_raw)
         self._routes = Routes(self._engine.interface, table.table, table.mark, table.mtu)
         undo.callback(self._routes.close)
-        self._driver = Driver(self._configuration.settings, self._sockets, self._engine, self._routes, self._take)
+        self._guard = self._stand_guard(undo)
+        self._policies = Policies(self._engine, self._routes, self._guard)
+        self._driver = Driver(self._configuration.settings, self._sockets, self._engine, self._policies, self._take)
+
+    def _stand_guard(self, undo: contextlib.ExitStack) -> Guard | None:
+        """A system without nf_tables still has its tunnels; the status says what it lacks."""
+        try:
+            guard = Guard(self._engine.interface, self._configuration.settings.ports)
+        except EngineError as error:
+            log.warning("%s", error)
+            return None
+        undo.callback(guard.close)
+        return guard
+
+    def _listen(self, undo: contextlib.ExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        undo.callback(self._driver.stop)
+        self._driver.start()
+        undo.callback(loop.remove_reader, self._engine.event_fd())
+        loop.add_reader(self._engine.event_fd(), self._engine_events)
 
     async def __aexit__(self, *failure: object) -> None:
         """Tell the peers, then give everything back."""
@@ -148,8 +176,6 @@ class Daemon:
                 async with asyncio.timeout(FAREWELL_SECONDS):
                     await self._until(lambda: self._driver.endpoint.is_idle)
         finally:
-            asyncio.get_running_loop().remove_reader(self._engine.event_fd())
-            self._driver.stop()
             self._undo.close()
             log.info("stopped")
 
@@ -168,9 +194,11 @@ class Daemon:
         watch.is_wanted = wanted.start is Start.BOOT
         if self._is_up(wanted, child):
             return
+        if self._is_ending:
+            raise Ending("the daemon ends")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         watch.waiting.append((child, future))
-        self._connect(wanted)
+        self._connect(wanted, child)
         try:
             async with asyncio.timeout(seconds):
                 await future
@@ -195,13 +223,16 @@ class Daemon:
             watch = self._watches[connection]
             watch.is_wanted = False
             self._stop_retrying(watch)
+            self._disappoint(watch, MisuseError(f"{connection} was brought down meanwhile"))
         self._driver.endpoint.terminate(connection, self._driver.now, child)
         self._driver.pump()
         try:
             async with asyncio.timeout(seconds):
-                await self._until(lambda: not self._has_sa(wanted, child))
+                await self._until(lambda: self._is_ending or not self._has_sa(wanted, child))
         except TimeoutError:
             raise TookTooLong(f"the peer of {connection} has not confirmed after {seconds:g} seconds") from None
+        if self._is_ending:
+            raise Ending("the daemon ends; it tells the peer")
 
     def reload(self) -> list[str]:
         """Read the configuration again; only what changed is touched.
@@ -230,6 +261,14 @@ class Daemon:
         self.journal.note("reloaded", None, "; ".join(told) or "nothing changed")
         return told
 
+    def release(self) -> None:
+        """The end is near: let those go who wait or watch."""
+        self._is_ending = True
+        self._news.set()
+        for watch in self._watches.values():
+            self._disappoint(watch, Ending("the daemon ends"))
+        self.journal.close()
+
     def snapshot(self) -> Snapshot:
         """What is, now."""
         sas = self._driver.endpoint.ike_sas()
@@ -247,8 +286,17 @@ class Daemon:
             drops=drops,
             plane_drops=self._engine.drops(),
             interface=self._engine.interface,
-            warnings=health.warnings(self._configuration.connections.values(), self._engine.interface),
+            warnings=self._warnings(),
         )
+
+    def _warnings(self) -> list[str]:
+        found = health.warnings(self._configuration.connections.values(), self._engine.interface)
+        if self._guard is None:
+            found.append(
+                "packets that claim to come from a protected network are not kept out when they arrive in clear:"
+                " nf_tables is missing (see the log)"
+            )
+        return found
 
     def _place(self, connection: str | None, setting: str | None) -> Place | None:
         return self._configuration.place(connection, setting)
@@ -267,38 +315,37 @@ class Daemon:
         self._driver.endpoint.add_connection(connection)
         watch = _Watch(is_wanted=connection.start is Start.BOOT)
         self._watches[connection.name] = watch
-        if connection.start is Start.ON_DEMAND:
-            self._trap(connection, watch)
+        if connection.while_down is WhileDown.DISCARD:
+            try:
+                self._policies.hold(connection)
+            except EngineError as error:  # told like any other failure; the other connections do not suffer from it
+                self.journal.trouble(connection.name, None, "", error)
         if watch.is_wanted:
             self._connect(connection)
 
     def _remove(self, name: str) -> None:
         watch = self._watches.pop(name)
         self._stop_retrying(watch)
-        for _, future in watch.waiting:
-            if not future.done():
-                future.set_exception(UnknownName(f"connection {name} was removed or changed meanwhile"))
-        self._routes.remove(watch.trapped)
-        for child in self._configuration.connections[name].children:
-            self._engine.untrap(name, child.name)
+        self._disappoint(watch, UnknownName(f"connection {name} was removed or changed meanwhile"))
+        self._policies.release(name)
         self._driver.endpoint.remove_connection(name, self._driver.now)
         self.journal.forget(name)
 
-    def _trap(self, connection: Connection, watch: _Watch) -> None:
-        """Let the first packet that wants this connection report it."""
-        for child in connection.children:
-            self._engine.trap(connection.name, child.name, child.local, child.remote)
-            watch.trapped += [Route(network) for network in networks(child.remote)]
-        self._routes.add(watch.trapped)
+    def _connect(self, connection: Connection, child: str | None = None) -> None:
+        """Start bringing a connection up, or only a Child SA where its IKE SA is up.
 
-    def _connect(self, connection: Connection) -> None:
-        """Start bringing a connection up; a failure to even start is told like any other."""
+        A failure to even start is told like any other.
+        """
+        endpoint, now = self._driver.endpoint, self._driver.now
         try:
-            path = self._path(connection)
-            self._driver.endpoint.initiate(connection.name, path, self._driver.now)
+            if child is not None and any(sa.phase == Phase.ESTABLISHED.value for sa in self._sas(connection.name)):
+                endpoint.initiate_child(connection.name, child, now)
+            else:
+                endpoint.initiate(connection.name, self._path(connection), now)
         except CaponierError as error:
             self._failed(connection.name, None, error)
             self.journal.trouble(connection.name, None, "", error)
+            self._retry(connection.name)
         self._driver.pump()
 
     def _path(self, connection: Connection) -> Path:
@@ -321,14 +368,19 @@ class Daemon:
     def _named(self, connection: str, child: str | None) -> Connection:
         found = self._configuration.connections.get(connection)
         if found is None:
-            known = ", ".join(self._configuration.connections) or "none"
-            raise UnknownName(f"there is no connection named {connection}", hint=f"there are: {known}")
-        if child is not None and all(policy.name != child for policy in found.children):
-            known = ", ".join(policy.name for policy in found.children)
-            raise UnknownName(f"connection {connection} has no child named {child}", hint=f"it has: {known}")
+            hint = _nearest(connection, self._configuration.connections)
+            raise UnknownName(f"there is no connection named {connection}", hint=hint)
+        children = [policy.name for policy in found.children]
+        if child is not None and child not in children:
+            raise UnknownName(f"connection {connection} has no child named {child}", hint=_nearest(child, children))
         return found
 
     def _sas(self, connection: str) -> list[IkeSaStatus]:
+        """Those that stand."""
+        return [sa for sa in self._all_sas(connection) if sa.phase in _STANDING]
+
+    def _all_sas(self, connection: str) -> list[IkeSaStatus]:
+        """Those that come, stand, or go."""
         return [sa for sa in self._driver.endpoint.ike_sas() if sa.connection == connection]
 
     def _is_up(self, connection: Connection, child: str | None) -> bool:
@@ -337,7 +389,7 @@ class Daemon:
         return wanted <= there
 
     def _has_sa(self, connection: Connection, child: str | None) -> bool:
-        sas = self._sas(connection.name)
+        sas = self._all_sas(connection.name)
         return bool(sas) if child is None else any(each.name == child for sa in sas for each in sa.children)
 
     # -- what happens
@@ -358,8 +410,10 @@ class Daemon:
                 self._stop_retrying(watch)
             case ChildSaInstalled(_, connection, _):
                 self._arrived(connection)
-            case NegotiationFailed(connection, child, _, _, error) if connection is not None:
-                self._failed(connection, child, error)
+            case NegotiationFailed(connection, child, role, _, error) if connection is not None:
+                is_a_strangers = role is Role.RESPONDER and child is None
+                if not is_a_strangers:  # whose failure is nobody's answer here, whatever it resembles
+                    self._failed(connection, child, error)
                 if child is None:
                     self._retry(connection)
             case IkeSaClosed(_, connection, _, error):
@@ -386,16 +440,25 @@ class Daemon:
     def _retry(self, name: str) -> None:
         """Bring a connection back after a pause, if it is wanted and nothing is left of it."""
         watch, connection = self._watches.get(name), self._configuration.connections.get(name)
-        if watch is None or connection is None or not watch.is_wanted or watch.retry is not None or self._sas(name):
+        if watch is None or connection is None or not watch.is_wanted or watch.retry is not None:
+            return
+        if self._all_sas(name):
             return
         pause, watch.pause = watch.pause, min(2 * watch.pause, LAST_RETRY)
 
         def again() -> None:
             watch.retry = None
-            if watch.is_wanted and not self._sas(name):
+            if watch.is_wanted and not self._all_sas(name):
                 self._connect(connection)
 
         watch.retry = asyncio.get_running_loop().call_later(pause, again)
+
+    @staticmethod
+    def _disappoint(watch: _Watch, error: CaponierError) -> None:
+        """Tell those who wait that it will not come."""
+        for _, future in watch.waiting:
+            if not future.done():
+                future.set_exception(error)
 
     @staticmethod
     def _stop_retrying(watch: _Watch) -> None:
@@ -420,7 +483,18 @@ class Daemon:
                     )
 
     def _acquired(self, name: str, child: str) -> None:
-        connection = self._configuration.connections.get(name)
-        if connection is not None and not self._is_up(connection, child):
-            log.info("acquire connection=%s child=%s", name, child)
-            self._connect(connection)
+        watch, connection = self._watches.get(name), self._configuration.connections.get(name)
+        if watch is None or connection is None or self._is_up(connection, child):
+            return
+        if connection.start is not Start.ON_DEMAND and not watch.is_wanted:
+            return  # its packets are held back, and nobody wants it up
+        if not self._all_sas(name):  # else it is under way, and each further packet reports itself again
+            self.journal.note("acquired", name, f"a packet wants child {child}")
+        self._connect(connection)
+
+
+def _nearest(word: str, names: Iterable[str]) -> str:
+    """The name that was probably meant, or all that there are."""
+    known = list(names)
+    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"there are: {', '.join(known) or 'none'}"

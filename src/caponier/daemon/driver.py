@@ -10,12 +10,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from caponier.daemon.engines.base import Engine
-from caponier.daemon.routes import Route, Routes, networks
+from caponier.daemon.policies import Policies
 from caponier.daemon.sockets import IkePort, Sockets
+from caponier.daemon.throttle import Throttle
 from caponier.errors import CaponierError, InternalError
 from caponier.protocols.ike.effects import (
     AllocateSpi,
-    ChildSa,
     Effect,
     InstallChildSa,
     MoveChildSa,
@@ -32,29 +32,29 @@ log = logging.getLogger("caponier.driver")
 
 
 class Driver:
-    """An endpoint with its sockets, its engine and its routes.
+    """An endpoint with its sockets, its engine and its policies.
 
     Args:
         settings: for the core.
         sockets: open.
         engine: running.
-        routes: ready.
+        policies: put Child SAs to work.
         tell: takes each event of the core.
     """
 
     def __init__(
-        self, settings: Settings, sockets: Sockets, engine: Engine, routes: Routes, tell: Callable[[Event], None]
+        self, settings: Settings, sockets: Sockets, engine: Engine, policies: Policies, tell: Callable[[Event], None]
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.endpoint = Endpoint(settings, os.urandom, self._date)
         self._sockets = sockets
         self._engine = engine
-        self._routes = routes
+        self._policies = policies
         self._tell = tell
-        self._routed: dict[int, list[Route]] = {}  # by inbound SPI
         self._timer: asyncio.TimerHandle | None = None
         self._signatures: set[asyncio.Task[None]] = set()
         self.drops: Counter[str] = Counter()
+        self._throttle = Throttle()
 
     @property
     def now(self) -> float:
@@ -67,7 +67,7 @@ class Driver:
             self._loop.add_reader(port.endpoint.fileno(), self._readable, port)
 
     def stop(self) -> None:
-        """Stop listening; sockets, engine and routes belong to the caller."""
+        """Stop listening; sockets, engine and policies belong to the caller."""
         for port in self._sockets.ike:
             self._loop.remove_reader(port.endpoint.fileno())
         if self._timer is not None:
@@ -78,29 +78,38 @@ class Driver:
     def pump(self) -> None:
         """Take out of the core whatever came out; call it after everything that was put in."""
         busy = True
-        while busy:
-            busy = self._send() | self._perform() | self._report()
-        self._schedule()
+        try:
+            while busy:
+                busy = self._send() | self._perform() | self._report()
+        finally:
+            self._schedule()
 
     # -- in
 
     def _readable(self, port: IkePort) -> None:
-        strange = port.receive(self._deliver)
-        if strange:
-            self.drops["not-ike"] += strange
+        self.drops += port.receive(self._deliver)
         self.pump()
 
     def _deliver(self, octets: bytes, path: Path) -> None:
         try:
             self.endpoint.receive_datagram(octets, path, self.now)
         except Exception:  # a bug of ours must not end the daemon: the datagram is lost, and its story is told
-            log.exception("a datagram from %s could not be handled", path.remote)
-            self.drops["internal-error"] += 1
+            if self._count_bug():
+                log.exception("a datagram from %s could not be handled", path.remote)
 
     def _wake(self) -> None:
         self._timer = None
-        self.endpoint.handle_timeout(self.now)
+        try:
+            self.endpoint.handle_timeout(self.now)
+        except Exception:  # as above; the timers of the other IKE SAs go on
+            if self._count_bug():
+                log.exception("a timer could not be handled")
         self.pump()
+
+    def _count_bug(self) -> bool:
+        """Count a bug of ours; whether its story is told, for that of each of many would fill the disk."""
+        self.drops["internal-error"] += 1
+        return self._throttle.admit("bug") is not None
 
     def _schedule(self) -> None:
         if self._timer is not None:
@@ -117,7 +126,8 @@ class Driver:
                 self._sockets.send(datagram)
             except OSError as error:
                 self.drops["send-failed"] += 1
-                log.info("not sent peer=%s why=%s", datagram.path.remote, error.strerror)
+                if self._throttle.admit("send-failed") is not None:
+                    log.info("not sent peer=%s why=%s", datagram.path.remote, error.strerror)
         return bool(datagrams)
 
     def _report(self) -> bool:
@@ -134,13 +144,19 @@ class Driver:
         if isinstance(effect, Sign):
             self._sign(effect)
             return True
-        try:
-            result = self._carry_out(effect)
-        except CaponierError as error:
-            self.endpoint.complete(effect, error, self.now)
-        else:
-            self.endpoint.complete(effect, result, self.now)
+        self.endpoint.complete(effect, self._result(effect), self.now)
         return True
+
+    def _result(self, effect: Effect) -> object:
+        """What carrying out an effect gave, or the error: the exchange that waits for it must hear of both."""
+        try:
+            return self._carry_out(effect)
+        except CaponierError as error:
+            return error
+        except Exception as error:  # as above; it ends this exchange and no other
+            if self._count_bug():
+                log.exception("%s could not be carried out", type(effect).__name__)
+            return InternalError(f"{type(effect).__name__} failed: {error}")
 
     def _carry_out(self, effect: Effect) -> object:
         match effect:
@@ -149,29 +165,14 @@ class Driver:
             case ReleaseSpi(protocol, spi):
                 self._engine.release_spi(protocol, spi)
             case InstallChildSa(child):
-                self._install(child)
+                self._policies.install(child)
             case RemoveChildSa(protocol, spi_in):
-                self._routes.remove(self._routed.pop(spi_in, []))
-                self._engine.remove(protocol, spi_in)
+                self._policies.remove(protocol, spi_in)
             case MoveChildSa(protocol, spi_in, path):
                 self._engine.move(protocol, spi_in, path)
             case _:
                 raise InternalError(f"an effect that nobody carries out: {type(effect).__name__}")
         return None
-
-    def _install(self, child: ChildSa) -> None:
-        self._engine.install(child)
-        source = self._routes.source_for(child.local)
-        wanted = [
-            Route(network, source if source is not None and source.version == network.version else None)
-            for network in networks(child.remote)
-        ]
-        try:
-            self._routes.add(wanted)
-        except CaponierError:
-            self._engine.remove(child.protocol, child.spi_in)
-            raise
-        self._routed[child.spi_in] = wanted
 
     def _sign(self, effect: Sign) -> None:
         """A signature takes milliseconds, or seconds on a smart card: never on the loop's thread."""
@@ -182,6 +183,10 @@ class Driver:
                 result = await self._loop.run_in_executor(None, effect.key.sign, effect.scheme, effect.octets)
             except CaponierError as error:
                 result = error
+            except Exception as error:  # as above
+                if self._count_bug():
+                    log.exception("a signature could not be made")
+                result = InternalError(f"the signature failed: {error}")
             self.endpoint.complete(effect, result, self.now)
             self.pump()
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from caponier.daemon.config import Place
-from caponier.errors import CaponierError
+from caponier.daemon.throttle import Throttle
+from caponier.errors import CaponierError, Silent
 from caponier.protocols.ike.events import (
     ChildSaInstalled,
     ChildSaRemoved,
@@ -20,6 +21,7 @@ from caponier.protocols.ike.events import (
     IkeSaClosed,
     IkeSaEstablished,
     NegotiationFailed,
+    Role,
 )
 
 HISTORY = 500  #: happenings kept for whoever begins to watch
@@ -81,7 +83,9 @@ class Journal:
         self._troubles: dict[tuple[str, str | None], Trouble] = {}
         self._strangers: deque[Trouble] = deque(maxlen=STRANGERS)
         self._history: deque[Happening] = deque(maxlen=HISTORY)
-        self._watchers: set[asyncio.Queue[Happening]] = set()
+        self._watchers: set[asyncio.Queue[Happening | None]] = set()
+        self._throttle = Throttle()
+        self._is_closed = False
 
     @property
     def troubles(self) -> tuple[Trouble, ...]:
@@ -112,6 +116,8 @@ class Journal:
                 self._tell("ike-sa-closed", connection or None, reason)
             case IkeSaClosed(_, connection, _, error) if error is not None:
                 self.trouble(connection or None, None, "", error, kind="ike-sa-closed")
+            case NegotiationFailed(_, None, Role.RESPONDER, path, Silent() as error):
+                self.trouble(None, None, str(path.remote), error)  # who knocked and went is nobody's trouble yet
             case NegotiationFailed(connection, child, _, path, error):
                 self.trouble(connection, child, str(path.remote), error)
             case DatagramDropped(path, reason, detail):
@@ -135,21 +141,34 @@ class Journal:
         self._tell(kind, connection, text)
 
     async def watch(self) -> AsyncIterator[Happening]:
-        """The history, then everything that happens; ends only when the watcher goes."""
-        queue: asyncio.Queue[Happening] = asyncio.Queue(BACKLOG)
-        for happening in self._history:
+        """The history, then everything that happens; ends when the watcher goes, or with :meth:`close`."""
+        queue: asyncio.Queue[Happening | None] = asyncio.Queue(BACKLOG)
+        for happening in (*self._history, *([None] * self._is_closed)):
             queue.put_nowait(happening)
         self._watchers.add(queue)
         try:
-            while True:
-                yield await queue.get()
+            while (next_one := await queue.get()) is not None:
+                yield next_one
         finally:
             self._watchers.discard(queue)
 
     def _tell(self, kind: str, connection: str | None, text: str, trouble: Trouble | None = None) -> None:
+        untold = self._throttle.admit((kind, connection))
+        if untold is None:
+            return
+        if untold:
+            text = f"{text} ({untold} more of these were not told)"
         happening = Happening(datetime.now(UTC), kind, connection, text, trouble)
         self._history.append(happening)
         log.log(logging.WARNING if trouble else logging.INFO, "%s connection=%s %s", kind, connection or "-", text)
+        self._pass_on(happening)
+
+    def close(self) -> None:
+        """Nothing more will happen: let the watchers go."""
+        self._is_closed = True
+        self._pass_on(None)
+
+    def _pass_on(self, happening: Happening | None) -> None:
         for queue in self._watchers:
             if queue.full():
                 with contextlib.suppress(asyncio.QueueEmpty):

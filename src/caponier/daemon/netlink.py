@@ -16,11 +16,15 @@ T = TypeVar("T")
 
 
 class Netlink:
-    """Talks to the kernel about links, addresses, routes and rules."""
+    """Talks to the kernel, by default about links, addresses, routes and rules.
 
-    def __init__(self) -> None:
+    Args:
+        make: opens the socket.
+    """
+
+    def __init__(self, make: Callable[[], Any] = IPRoute) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="netlink")
-        self._socket: Any = self._thread.submit(IPRoute).result()
+        self._socket: Any = self._thread.submit(make).result()
 
     def ask(self, work: Callable[[Any], T]) -> T:
         """Do ``work`` with the :class:`pyroute2.IPRoute`; what it returns must not need the socket any more.

@@ -59,9 +59,10 @@ class Routes:
         self._table = table
         self._mark = mark
         self._netlink = Netlink()
-        self._count: dict[Route, int] = {}
+        self._wanted: dict[Network, list[Route]] = {}
         try:
             self._index: int = self._netlink.ask(lambda ip: ip.link_lookup(ifname=interface)[0])
+            self._require_own_table(interface)
             self._remove_leftovers()
             self._netlink.ask(lambda ip: ip.link("set", index=self._index, mtu=mtu, state="up"))
             for family in self._families():
@@ -69,31 +70,45 @@ class Routes:
         except NetlinkError as error:
             self._netlink.close()
             raise _explained(error, "the interface and its rules") from None
+        except EngineError:
+            self._netlink.close()
+            raise
 
     def add(self, routes: Iterable[Route]) -> None:
-        """Send these networks into the tunnel; counted, so that several SAs may want the same.
+        """Send these networks into the tunnel. Several SAs, and traps, may want the same: the last one's is in force.
 
         Raises:
             EngineError: the system refused.
         """
         for route in routes:
-            self._count[route] = self._count.get(route, 0) + 1
-            if self._count[route] == 1:
-                self._change("replace", route)
+            self._change("replace", route)
+            self._wanted.setdefault(route.network, []).append(route)
 
     def remove(self, routes: Iterable[Route]) -> None:
         """Undo one :meth:`add`."""
         for route in routes:
-            left = self._count.get(route, 0) - 1
-            if left > 0:
-                self._count[route] = left
-            elif self._count.pop(route, None) is not None:
-                with contextlib.suppress(EngineError):  # gone already: with its interface, or by somebody's hand
-                    self._change("del", route)
+            wanted = self._wanted.get(route.network, [])
+            if route not in wanted:
+                continue
+            wanted.remove(route)
+            with contextlib.suppress(EngineError):  # gone already: with its interface, or by somebody's hand
+                if wanted:
+                    self._change("replace", wanted[-1])
+                else:
+                    del self._wanted[route.network]
+                    self._change("del", Route(route.network))
 
     def source_for(self, selectors: Sequence[TrafficSelector]) -> IpAddress | None:
-        """An address of this machine that lies in the selectors: what our own packets should be sent from."""
-        for message in self._netlink.ask(lambda ip: list(ip.get_addr())):
+        """An address of this machine that lies in the selectors: what our own packets should be sent from.
+
+        Raises:
+            EngineError: the system does not tell.
+        """
+        try:
+            found = self._netlink.ask(lambda ip: list(ip.get_addr()))
+        except NetlinkError as error:
+            raise _explained(error, "our own addresses") from None
+        for message in found:
             text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
             if text is None:
                 continue
@@ -116,7 +131,7 @@ class Routes:
         with contextlib.suppress(NetlinkError, OSError):
             self._remove_leftovers()
         self._netlink.close()
-        self._count.clear()
+        self._wanted.clear()
 
     # -- the inside
 
@@ -137,6 +152,11 @@ class Routes:
     def _rules(self, family: int) -> list[Any]:
         return self._netlink.ask(lambda ip: list(ip.get_rules(family=family)))
 
+    def _routes(self, family: int) -> list[Any]:
+        """Those of a daemon, by their protocol, in our table."""
+        wanted = {"family": family, "table": self._table, "proto": _PROTOCOL}
+        return self._netlink.ask(lambda ip: list(ip.get_routes(**wanted)))
+
     def _flush(self, family: int) -> None:
         self._netlink.ask(lambda ip: ip.flush_routes(family=family, table=self._table, proto=_PROTOCOL))
 
@@ -150,14 +170,34 @@ class Routes:
         except NetlinkError as error:
             raise _explained(error, f"the route to {route.network}") from None
 
+    def _require_own_table(self, interface: str) -> None:
+        """Require that no other daemon's tunnel is in our table: we would remove its rules and routes as leftovers.
+
+        Those of a daemon that was killed lead nowhere: its interface went with it.
+
+        Raises:
+            EngineError: one is.
+        """
+        found = [route for family in self._families() for route in self._routes(family)]
+        if any(route.get_attr("RTA_OIF") not in (None, self._index) for route in found):
+            raise EngineError(
+                f"another daemon uses the routing table {self._table}; {interface} needs one of its own",
+                hint="set daemon.table, and daemon.mark too, to numbers that nobody else uses",
+            )
+
     def _remove_leftovers(self) -> None:
         """Our rules and routes, of this run or of one that was killed."""
         for family in self._families():
-            for rule in self._rules(family):
-                if rule.get_attr("FRA_PRIORITY") == PRIORITY and rule.get_attr("FRA_TABLE") == self._table:
-                    self._rule("del", family)
+            for _ in filter(self._is_ours, self._rules(family)):
+                self._rule("del", family)
             with contextlib.suppress(NetlinkError):
                 self._flush(family)
+
+    def _is_ours(self, rule: Any) -> bool:
+        """Whether a rule is such as :meth:`_rule` makes; other programs know table 220 too."""
+        wanted = {"FRA_PRIORITY": PRIORITY, "FRA_TABLE": self._table, "FRA_FWMARK": self._mark}
+        is_inverted = bool(rule["flags"] & _FIB_RULE_INVERT)
+        return is_inverted and all(rule.get_attr(name) == value for name, value in wanted.items())
 
 
 def _holds(selector: TrafficSelector, address: IpAddress) -> bool:

@@ -12,6 +12,7 @@ import ctypes
 import errno
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -44,9 +45,9 @@ class IkePort:
     port: int
     encapsulated: bool
 
-    def receive(self, deliver: Receive) -> int:
-        """Deliver what is there, without the marker; returns how many datagrams were no IKE."""
-        strange = 0
+    def receive(self, deliver: Receive) -> Counter[str]:
+        """Deliver what is there, without the marker; returns how many datagrams were no IKE, by what they were."""
+        others: Counter[str] = Counter()
         for _ in range(_BURST):
             try:
                 octets, ancillary, _, source = self.endpoint.recvmsg(MAX_DATAGRAM, _ROOM)
@@ -56,14 +57,14 @@ class IkePort:
                 continue
             local = _destination(ancillary)
             if local is None or (self.encapsulated and not octets.startswith(MARKER)):
-                strange += 1
+                others["keepalive" if octets == NatKeepalive.octets else "not-ike"] += 1
                 continue
             remote = ip_address(source[0].partition("%")[0])
             deliver(
                 octets[len(MARKER) :] if self.encapsulated else octets,
                 Path(local, self.port, remote, source[1], self.encapsulated),
             )
-        return strange
+        return others
 
     def send(self, octets: bytes, path: Path) -> None:
         """Send from ``path.local``.
@@ -126,6 +127,7 @@ def open_sockets(ports: Ports, mark: int) -> Sockets:
         for family in _families():
             alone = _udp(family, ports.ike, mark, shared=False)
             undo.callback(alone.close)
+            _require_free(family, ports.encapsulated, mark)
             ours = _udp(family, ports.encapsulated, mark, shared=True)  # the first of the group: index 0
             undo.callback(ours.close)
             planes = _udp(family, ports.encapsulated, mark, shared=True)
@@ -138,6 +140,15 @@ def open_sockets(ports: Ports, mark: int) -> Sockets:
             raw.append(esp)
         undo.pop_all()
     return Sockets(tuple(ike), tuple(udp), tuple(raw))
+
+
+def _require_free(family: socket.AddressFamily, port: int, mark: int) -> None:
+    """Require that nobody has a port that will be shared: into a group of ours, another daemon of ours could slip.
+
+    Raises:
+        PortTaken: somebody has.
+    """
+    _udp(family, port, mark, shared=False).close()
 
 
 def _families() -> list[socket.AddressFamily]:
@@ -162,7 +173,7 @@ def _udp(family: socket.AddressFamily, port: int, mark: int, *, shared: bool) ->
             made.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         if shared:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", mark))  # all 32 bits: int ends at 31
         made.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", port))  # noqa: S104 - IKE is for every address
     except OSError as error:
         made.close()

@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from caponier.errors import CaponierError
 CONNECTION = "office"
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0
+PROGRAM = ("-m", "caponier.cli.main")  #: the command line, as Python is told to run it
 
 _TEMPLATE = """\
 # The configuration of {here.gateway_name}. Its peer has the same file with the two ends exchanged.
@@ -95,15 +96,21 @@ def _configuration(here: Site, there: Site, directory: Path, extra: str) -> str:
     return _TEMPLATE.format(here=here, there=there, control=control, connection=CONNECTION, extra=extra)
 
 
-def start(name: str, namespace: Namespace, directory: Path) -> Gateway:
+def start(name: str, namespace: Namespace, directory: Path, *, program: Sequence[str] = PROGRAM) -> Gateway:
     """Start ``caponier run`` on a configuration that is there, and wait until it answers.
+
+    Args:
+        name: ``gw1`` or ``gw2``.
+        namespace: where it runs.
+        directory: of its configuration.
+        program: what Python runs in place of ``caponier``: for tests.
 
     Raises:
         DaemonDied: it does not; with the end of its log.
     """
     gateway = Gateway(name, namespace, directory.resolve())
     gateway.log.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "caponier.cli.main", "run", "-c", str(gateway.configuration)]
+    command = [sys.executable, *program, "run", "-c", str(gateway.configuration)]
     process = namespace.start(command, log=gateway.log)
     gateway = Gateway(name, namespace, directory.resolve(), process)
     deadline = time.monotonic() + START_SECONDS

@@ -14,10 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from pyroute2 import IPRoute, netns
+from typing import TYPE_CHECKING
 
 from caponier.errors import CaponierError
+
+if TYPE_CHECKING:
+    from pyroute2 import IPRoute
+
+# pyroute2 is imported where it is needed: whoever only enters a namespace does not wait for it.
 
 DIRECTORY = Path("/run/netns")
 
@@ -126,6 +130,8 @@ class Namespace:
                 f"a network namespace named {name} exists already",
                 hint=f"if it is a leftover of yours, remove it: ip netns del {name}",
             )
+        from pyroute2 import netns  # noqa: PLC0415
+
         netns.create(name)
         with made.netlink() as netlink:
             netlink.link("set", index=1, state="up")
@@ -133,11 +139,15 @@ class Namespace:
 
     def remove(self) -> None:
         """Remove it; its interfaces go with it once its last process has ended."""
+        from pyroute2 import netns  # noqa: PLC0415
+
         if self.path.exists():
             netns.remove(self.name)
 
     def netlink(self) -> IPRoute:
         """A netlink socket inside; close it after use."""
+        from pyroute2 import IPRoute  # noqa: PLC0415
+
         return IPRoute(netns=self.name)
 
     @contextmanager

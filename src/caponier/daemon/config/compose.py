@@ -47,6 +47,7 @@ from caponier.protocols.ike.policy import (
     Remote,
     Settings,
     Start,
+    WhileDown,
 )
 
 IpAddress = IPv4Address | IPv6Address
@@ -104,6 +105,7 @@ class _Composer:
             proposals=proposals,
             children=tuple(children),
             start=Start(table.start),
+            while_down=self._while_down(),
             encapsulation=Encapsulation(table.encapsulation),
             liveness=table.liveness or None,
         )
@@ -200,6 +202,16 @@ class _Composer:
         if remote is not None and not remote.addresses and self._table.start != "manual":
             why = f'start = "{self._table.start}" needs to know where the peer is, and remote.address says anywhere'
             self._attempt(("start",), _refuse(why, 'set remote.address, or start = "manual" and let the peer connect'))
+
+    def _while_down(self) -> WhileDown:
+        """Whoever wants a connection to be up wants no packet of it in clear; by hand, the person decides when."""
+        table = self._table
+        if table.while_down is None:
+            return WhileDown.PASS if table.start == "manual" else WhileDown.DISCARD
+        if table.while_down == "pass" and table.start == "on-demand":
+            why = 'start = "on-demand" holds packets back until there is an SA, and while_down = "pass" lets them go'
+            self._attempt(("while_down",), _refuse(why, "leave while_down out"))
+        return WhileDown(table.while_down)
 
     def _check_name(self, key: tuple[str, ...], name: str) -> None:
         """A name is spoken of in logs and on command lines."""

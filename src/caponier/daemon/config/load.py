@@ -162,7 +162,7 @@ def _dotted(key: KeyPath) -> str:
 
 def _quoted(part: str) -> str:
     """A part of a key, in quotes where TOML wants them."""
-    return _short(part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False))
+    return _short(part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=not part.isprintable()))
 
 
 def _words(key: KeyPath, detail: Any) -> tuple[str, str | None]:
@@ -245,5 +245,5 @@ def _description(key: KeyPath) -> str | None:
 
 def _field(key: KeyPath) -> FieldInfo | None:
     """The field that a key names; None for a table of names, such as ``connection``'s, and for the names in it."""
-    table = _table_of(key[:-1])
+    table = _table_of(key[:-1]) if key else None
     return None if table is None else table.model_fields.get(key[-1])

@@ -73,6 +73,9 @@ class ConnectionTable(Table):
         default=None, description='IKE algorithms, best first: "aes256gcm16-prfsha384-ecp384"'
     )
     start: Literal["boot", "on-demand", "manual"] = Field(default="manual", description="when it comes up")
+    while_down: Literal["discard", "pass"] | None = Field(
+        default=None, description="its packets while there is no SA: dropped, or sent in clear; by start when left out"
+    )
     encapsulation: Literal["auto", "forced"] = Field(default="auto", description="whether ESP always travels in UDP")
     liveness: float = Field(default=30.0, ge=0, le=86400, description="seconds of silence before asking; 0 for never")
     allow_weak: bool = Field(default=False, description="take algorithms that RFC 8221 and RFC 8247 advise against")

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from caponier.errors import AuthenticationFailed, ConfigError
-from caponier.mechanisms.authentication.identity import Identity
-from caponier.mechanisms.authentication.path_validation import (
-    MAX_CERTIFICATES,
-    InvalidPath,
-    name_text,
-    validate_path,
-)
-from caponier.mechanisms.authentication.signatures import PrivateKey, PublicKey
+from caponier.mechanisms.authentication.identity import Identity, name_text
+from caponier.mechanisms.authentication.parsing import MalformedCertificate, extension, parse_certificate, parse_pem
+from caponier.mechanisms.authentication.path_validation import MAX_CERTIFICATES, InvalidPath, validate_path
+from caponier.mechanisms.authentication.signatures import PrivateKey, PublicKey, weakness_of
 from caponier.mechanisms.authentication.subject import confirms, identities_of
 
 MAX_CERTIFICATE = 16_384  #: octets of one certificate of a peer
@@ -78,11 +76,11 @@ def load_certificates(octets: bytes) -> tuple[x509.Certificate, ...]:
         ConfigError: none in there, or one that does not parse.
     """
     try:
-        if b"-----BEGIN" in octets:
-            return tuple(x509.load_pem_x509_certificates(octets))
-        return (x509.load_der_x509_certificate(octets),)
-    except ValueError:
-        raise ConfigError("this is no certificate", hint="give it as PEM: -----BEGIN CERTIFICATE-----") from None
+        return parse_pem(octets) if b"-----BEGIN" in octets else (parse_certificate(octets),)
+    except MalformedCertificate as error:
+        raise ConfigError(
+            f"this is no certificate: {error}", hint="give it as PEM: -----BEGIN CERTIFICATE-----"
+        ) from None
 
 
 def load_credential(certificates: bytes, key: bytes, identity: Identity) -> CertificateCredential:
@@ -94,6 +92,7 @@ def load_credential(certificates: bytes, key: bytes, identity: Identity) -> Cert
     """
     first, *others = load_certificates(certificates)
     private = PrivateKey.load(key)
+    _require_strong_key(first)
     if _spki(first.public_key()) != _spki(private.public_key):
         raise ConfigError(
             f"the private key does not belong to the certificate of {name_text(first.subject)}",
@@ -107,6 +106,18 @@ def load_credential(certificates: bytes, key: bytes, identity: Identity) -> Cert
     return CertificateCredential(first, tuple(others), private)
 
 
+def _require_strong_key(certificate: x509.Certificate) -> None:
+    try:
+        weakness = weakness_of(certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        weakness = "of a kind that we do not know"
+    if weakness is not None:
+        raise ConfigError(
+            f"the key of the certificate of {name_text(certificate.subject)} is {weakness}",
+            hint="let it be made anew, with a key of RSA 2048 bits or more, or on P-256",
+        )
+
+
 def _spki(key: object) -> bytes:
     octets: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
     return octets
@@ -116,19 +127,17 @@ def load_trust(octets: bytes) -> CertificateTrust:
     """Trust anchors.
 
     Raises:
-        ConfigError: they do not parse, or one is no authority's.
+        ConfigError: they do not parse, or one is no authority's, or has a key that we do not trust.
     """
     anchors = load_certificates(octets)
     for anchor in anchors:
-        try:
-            authority = anchor.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        except (x509.ExtensionNotFound, ValueError):
-            authority = False
-        if not authority:
+        constraints = extension(anchor, x509.BasicConstraints)
+        if constraints is None or not constraints.ca:
             raise ConfigError(
                 f"the certificate of {name_text(anchor.subject)} is not an authority's",
                 hint="give the certificate of the authority that issued the peer's, not the peer's own",
             )
+        _require_strong_key(anchor)
     return CertificateTrust(anchors)
 
 
@@ -147,7 +156,8 @@ def verify_chain(
 
     Args:
         end_entity: the first CERT payload's certificate, DER.
-        others: the other ones', in any order.
+        others: the other ones', in any order; what does not parse is passed over (RFC 4945 section 3.3.10.2), and
+            what is there twice counts once (section 3.3.10.4).
         trust: what we accept.
         identity: what the peer says that it is.
         at: the instant of which validity is asked, UTC.
@@ -156,7 +166,7 @@ def verify_chain(
         AuthenticationFailed: with the cause, what the peer offered and what we accept.
     """
     certificate = _parse(end_entity)
-    intermediates = [_parse(octets) for octets in others[: MAX_CERTIFICATES - 1]]
+    intermediates = _parse_others(tuple(dict.fromkeys(others))[: MAX_CERTIFICATES - 1])
     try:
         key = validate_path(certificate, intermediates, trust.anchors, at)
     except InvalidPath as error:
@@ -179,13 +189,27 @@ def verify_chain(
 
 def _parse(octets: bytes) -> x509.Certificate:
     if len(octets) > MAX_CERTIFICATE:
-        raise AuthenticationFailed(f"a certificate of {len(octets)} octets, more than {MAX_CERTIFICATE}")
-    try:
-        return x509.load_der_x509_certificate(octets)
-    except ValueError as error:
         raise AuthenticationFailed(
-            f"the peer's certificate does not parse: {error}", section="RFC 5280 section 4"
+            f"the peer's certificate has {len(octets)} octets, we take {MAX_CERTIFICATE} at most",
+            section="RFC 7296 section 3.6",
+            setting="remote.ca",
+        )
+    try:
+        return parse_certificate(octets)
+    except MalformedCertificate as error:
+        raise AuthenticationFailed(
+            f"the peer's certificate does not parse as X.509 in DER, which is what we accept: {error}",
+            section="RFC 5280 section 4",
+            setting="remote.ca",
         ) from None
+
+
+def _parse_others(others: Sequence[bytes]) -> list[x509.Certificate]:
+    parsed = []
+    for octets in others:
+        with suppress(AuthenticationFailed):
+            parsed.append(_parse(octets))
+    return parsed
 
 
 def _listed(identities: Sequence[Identity]) -> str:

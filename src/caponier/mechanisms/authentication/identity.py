@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from caponier.doi.ikev2 import IdType
 from caponier.errors import ConfigError
 
 _FQDN = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
-_MAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
+_MAIL = re.compile(r"[^@\s\x00-\x1f\x7f\ud800-\udfff]{1,64}@[^@\s\x00-\x1f\x7f\ud800-\udfff]{1,255}")
+_NUMBER_AT_THE_END = re.compile(r".*\.[0-9]+\.?")
+#: An attribute's name, which has no case (a descriptor of RFC 4512), and what is before it.
+_ATTRIBUTE = re.compile(r"(^|(?<!\\)\s*[,+])\s*([A-Za-z0-9][A-Za-z0-9.-]*)\s*=\s*")
+_MORE_ATTRIBUTES = {"E": NameOID.EMAIL_ADDRESS, "EMAILADDRESS": NameOID.EMAIL_ADDRESS}  # as other programs write it
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _SHOWN_OCTETS = 128  #: of an identity that a stranger sent
+_SHOWN_PARTS = 16  #: of a distinguished name that a stranger sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +37,19 @@ class Identity:
     value: bytes
 
     @property
+    def address(self) -> IPv4Address | IPv6Address | None:
+        """The address that it is; None for an identity of another kind."""
+        is_address = self.type in (IdType.ID_IPV4_ADDR, IdType.ID_IPV6_ADDR) and len(self.value) in (4, 16)
+        return ip_address(self.value) if is_address else None
+
+    @property
     def text(self) -> str:
         """As the configuration writes it, safe to print whatever a stranger put into it."""
         match self.type:
             case IdType.ID_IPV4_ADDR | IdType.ID_IPV6_ADDR if len(self.value) in (4, 16):
                 return str(ip_address(self.value))
             case IdType.ID_FQDN | IdType.ID_RFC822_ADDR:
-                return _printable(self.value)
+                return printable(self.value)
             case IdType.ID_DER_ASN1_DN:
                 return _name_text(self.value)
             case IdType.ID_KEY_ID:
@@ -49,18 +62,25 @@ def _hex(value: bytes) -> str:
     return value[:_SHOWN_OCTETS].hex() + ("…" if len(value) > _SHOWN_OCTETS else "")
 
 
-def _printable(value: bytes) -> str:
+def printable(value: bytes) -> str:
+    """What a stranger wrote, safe to show: ASCII, and not too much of it."""
     text = _UNPRINTABLE.sub("?", value[:_SHOWN_OCTETS].decode("latin-1"))
     return text + ("…" if len(value) > _SHOWN_OCTETS else "")
 
 
 def _name_text(value: bytes) -> str:
-    """A distinguished name by RFC 4514, its most significant part first."""
     try:
-        name = _decode_name(value)
+        return name_text(_decode_name(value))
     except ValueError:
         return f"dn:{_hex(value)}"
-    return ", ".join(reversed([_printable(rdn.rfc4514_string().encode()) for rdn in name.rdns]))
+
+
+def name_text(name: x509.Name) -> str:
+    """A distinguished name as RFC 4514 writes it, its most significant part last; safe to print, and short."""
+    shown = [rdn.rfc4514_string() for rdn in reversed(name.rdns[-_SHOWN_PARTS:])]
+    text = _UNPRINTABLE.sub("?", ", ".join(shown)) or "(no name)"
+    is_whole = len(name.rdns) <= _SHOWN_PARTS and len(text) <= 2 * _SHOWN_OCTETS
+    return text if is_whole else text[: 2 * _SHOWN_OCTETS] + "…"
 
 
 def _decode_name(value: bytes) -> x509.Name:
@@ -76,7 +96,10 @@ def _decode_name(value: bytes) -> x509.Name:
     key = bytes.fromhex("3012300d06092a864886f70d0101010500030100")
     info = _der(0x30, b"\x02\x01\x00" + value + key + b"\xa0\x00")
     request = _der(0x30, info + algorithm + b"\x03\x01\x00")
-    return x509.load_der_x509_csr(request).subject
+    try:
+        return x509.load_der_x509_csr(request).subject
+    except TypeError as error:  # a BIT STRING where none belongs
+        raise ValueError(str(error)) from None
 
 
 def _der(tag: int, content: bytes) -> bytes:
@@ -96,23 +119,23 @@ def parse_identity(text: str) -> Identity:
     text = text.strip()
     if text.lower().startswith("keyid:"):
         return _parse_key_id(text)
-    try:
-        address = ip_address(text)
-    except ValueError:
-        pass
-    else:
-        kind = IdType.ID_IPV4_ADDR if isinstance(address, IPv4Address) else IdType.ID_IPV6_ADDR
-        return Identity(kind, address.packed)
+    with suppress(ValueError):
+        return address_identity(ip_address(text if "%" not in text else ""))  # a zone (RFC 4007) is no part of it
     if "=" in text:
         return Identity(IdType.ID_DER_ASN1_DN, _parse_name(text))
     if _MAIL.fullmatch(text):
         return Identity(IdType.ID_RFC822_ADDR, text.encode())
-    if _FQDN.fullmatch(text) and len(text) < 254:
+    if _is_domain_name(text):
         return Identity(IdType.ID_FQDN, text.encode())
     raise ConfigError(
         f"{text!r} is no identity",
         hint='write an address, a name such as "gw.example.com", "user@example.com", "CN=gw, O=Example" or "keyid:0a1b"',
     )
+
+
+def _is_domain_name(text: str) -> bool:
+    """ASCII (RFC 7296 section 3.5), and no mistyped address: no top-level domain is a number (RFC 1123 section 2.1)."""
+    return bool(_FQDN.fullmatch(text)) and len(text) < 254 and not _NUMBER_AT_THE_END.fullmatch(text)
 
 
 def _parse_key_id(text: str) -> Identity:
@@ -128,14 +151,16 @@ def _parse_key_id(text: str) -> Identity:
 
 
 def _parse_name(text: str) -> bytes:
-    """A distinguished name, its most significant part last as RFC 4514 has it or first as people do."""
+    """A distinguished name, its most significant part last as RFC 4514 has it; blanks may stand around its signs."""
+    spelled = _ATTRIBUTE.sub(lambda found: f"{found[1].strip()}{found[2].upper()}=", text)
     try:
-        name = x509.Name.from_rfc4514_string(re.sub(r"(?<!\\),\s+", ",", text))
+        return x509.Name.from_rfc4514_string(spelled, _MORE_ATTRIBUTES).public_bytes()
     except ValueError as error:
+        cause = str(error) or "an attribute that we do not know, or not NAME=VALUE"
         raise ConfigError(
-            f"{text!r} is no distinguished name: {error}", hint='write it as "CN=gw, O=Example"'
+            f"{text!r} is no distinguished name: {cause}",
+            hint='write it as "CN=gw, O=Example"; an attribute without a short name by its number, "2.5.4.5=17"',
         ) from None
-    return name.public_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +190,22 @@ class IdentityPattern:
             return True
         suffix = self.text[1:].lower().encode()
         kind = IdType.ID_RFC822_ADDR if suffix.startswith(b"@") else IdType.ID_FQDN
-        value = identity.value.lower()
-        return identity.type == kind and value.endswith(suffix) and len(value) > len(suffix) and b"\0" not in value
+        return identity.type == kind and identity.value.lower().endswith(suffix) and _is_well_formed(identity)
+
+
+def _is_well_formed(identity: Identity) -> bool:
+    """Whether a stranger's name is one: what a star stands for has no terminators in it (RFC 7296 section 3.5)."""
+    try:
+        text = identity.value.decode()
+    except UnicodeDecodeError:
+        return False
+    return bool(_MAIL.fullmatch(text)) if identity.type == IdType.ID_RFC822_ADDR else _is_domain_name(text)
 
 
 def same(one: Identity, other: Identity) -> bool:
     """Whether two identities are the same: of one type, names without regard to case, all else octet by octet.
+
+    A mail address compares without case as a whole (RFC 4945 section 3.1.3), also the part before the @.
 
     Distinguished names compare by what they say, not by how each attribute's string is encoded (RFC 5280 section 7.1).
     """
@@ -179,20 +214,12 @@ def same(one: Identity, other: Identity) -> bool:
     if one.value == other.value:
         return True
     match one.type:
-        case IdType.ID_FQDN:
-            return one.value.lower() == other.value.lower()
-        case IdType.ID_RFC822_ADDR:
-            return _same_mail(one.value, other.value)
+        case IdType.ID_FQDN | IdType.ID_RFC822_ADDR:
+            return one.value.lower() == other.value.lower()  # of ASCII only
         case IdType.ID_DER_ASN1_DN:
             return _same_name(one.value, other.value)
         case _:
             return False
-
-
-def _same_mail(one: bytes, other: bytes) -> bool:
-    """The part before the @ keeps its case, the host does not (RFC 5280 section 7.5)."""
-    (user, at, host), (other_user, other_at, other_host) = one.rpartition(b"@"), other.rpartition(b"@")
-    return (user, at, host.lower()) == (other_user, other_at, other_host.lower())
 
 
 def _same_name(one: bytes, other: bytes) -> bool:
@@ -202,15 +229,18 @@ def _same_name(one: bytes, other: bytes) -> bool:
         return False
 
 
-def comparable_name(name: x509.Name) -> tuple[frozenset[tuple[str, str]], ...]:
+ComparableName = tuple[frozenset[tuple[str, str | bytes]], ...]
+
+
+def comparable_name(name: x509.Name) -> ComparableName:
     """A distinguished name in a form that compares as RFC 5280 section 7.1 has it: case and inner spaces are folded."""
     return tuple(
         frozenset((attribute.oid.dotted_string, _folded(attribute.value)) for attribute in rdn) for rdn in name.rdns
     )
 
 
-def _folded(value: str | bytes) -> str:
-    return value.hex() if isinstance(value, bytes) else " ".join(value.casefold().split())
+def _folded(value: str | bytes) -> str | bytes:
+    return value if isinstance(value, bytes) else " ".join(value.casefold().split())
 
 
 def parse_identity_pattern(text: str) -> IdentityPattern:
@@ -222,7 +252,7 @@ def parse_identity_pattern(text: str) -> IdentityPattern:
     text = text.strip()
     if text == "%any":
         return IdentityPattern(text)
-    if text.startswith(("*.", "*@")) and _FQDN.fullmatch(text[2:]):
+    if text.startswith(("*.", "*@")) and len(text) > 2 and _is_domain_name(f"x.{text[2:]}"):
         return IdentityPattern(text)
     if "*" in text:
         raise ConfigError(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import chain
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from caponier.errors import CaponierError
-from caponier.mechanisms.authentication.identity import comparable_name
+from caponier.mechanisms.authentication.identity import comparable_name, name_text, printable
+from caponier.mechanisms.authentication.parsing import extension
 
 _Name = x509.DNSName | x509.RFC822Name | x509.IPAddress | x509.DirectoryName
 _KINDS = (x509.DNSName, x509.RFC822Name, x509.IPAddress, x509.DirectoryName)
@@ -48,7 +50,7 @@ class NameConstraintsState:
         for name in _names_of(certificate):
             if not self._allows(name):
                 return _text(name)
-        return None
+        return next((mail for mail in _mail_addresses_in_subject(certificate) if not self._allows_mail(mail)), None)
 
     def _allows(self, name: x509.GeneralName) -> bool:
         if any(_within(name, subtree) for subtree in self.excluded):
@@ -59,6 +61,12 @@ class NameConstraintsState:
                 return False
         return True
 
+    def _allows_mail(self, mail: str) -> bool:
+        try:
+            return self._allows(x509.RFC822Name(mail))
+        except ValueError:  # nothing that could be compared, so that no constraint can be met
+            return not any(isinstance(each, x509.RFC822Name) for each in chain(self.excluded, *self.permitted))
+
 
 def _usable(name: x509.GeneralName) -> _Name:
     if not isinstance(name, _KINDS):
@@ -67,12 +75,16 @@ def _usable(name: x509.GeneralName) -> _Name:
 
 
 def _names_of(certificate: x509.Certificate) -> list[x509.GeneralName]:
-    found: list[x509.GeneralName] = []
-    if certificate.subject.rdns:
-        found.append(x509.DirectoryName(certificate.subject))
-    with suppress(x509.ExtensionNotFound):
-        found += certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return found
+    subject = certificate.subject
+    found: list[x509.GeneralName] = [x509.DirectoryName(subject)] if subject.rdns else []
+    return found + list(extension(certificate, x509.SubjectAlternativeName) or ())
+
+
+def _mail_addresses_in_subject(certificate: x509.Certificate) -> list[str]:
+    """What older authorities put there; counts where there is no subject alternative name (RFC 5280 section 4.2.1.10)."""
+    if extension(certificate, x509.SubjectAlternativeName) is not None:
+        return []
+    return [str(each.value) for each in certificate.subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)]
 
 
 def _within(name: x509.GeneralName, subtree: _Name) -> bool:
@@ -99,13 +111,16 @@ def _within_domain(host: str, domain: str) -> bool:
 
 
 def _within_mail(mail: str, constraint: str) -> bool:
-    """A mailbox, all mailboxes of a host, or with a leading dot all hosts of a domain."""
+    """A mailbox, all mailboxes of a host, with a leading dot all hosts of a domain; an empty one means all.
+
+    The part before the @ compares without case too: so do identities (RFC 4945 section 3.1.3), and what is excluded in
+    one spelling must not come back in another.
+    """
+    mail, constraint = mail.lower(), constraint.lower()
     if "@" in constraint:
-        user, _, host = mail.rpartition("@")
-        wanted_user, _, wanted_host = constraint.rpartition("@")
-        return user == wanted_user and host.lower() == wanted_host.lower()
-    host = mail.rpartition("@")[2].lower()
-    return host.endswith(constraint.lower()) if constraint.startswith(".") else host == constraint.lower()
+        return mail == constraint
+    host = mail.rpartition("@")[2]
+    return host.endswith(constraint) if constraint.startswith(".") else constraint in ("", host)
 
 
 def _within_network(
@@ -123,4 +138,4 @@ def _within_network(
 
 def _text(name: x509.GeneralName) -> str:
     value = name.value
-    return value.rfc4514_string() if isinstance(value, x509.Name) else str(value)
+    return name_text(value) if isinstance(value, x509.Name) else printable(str(value).encode())

@@ -12,16 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, ObjectIdentifier, SignatureAlgorithmOID
 
 from caponier.errors import CaponierError
-from caponier.mechanisms.authentication.identity import comparable_name
+from caponier.mechanisms.authentication.identity import ComparableName, comparable_name, name_text
 from caponier.mechanisms.authentication.name_constraints import NameConstraintsState, UnusableConstraint
+from caponier.mechanisms.authentication.parsing import extension
 from caponier.mechanisms.authentication.signatures import PublicKey, weakness_of
 
 MAX_CERTIFICATES = 16  #: of a peer, the end entity's included
@@ -55,16 +57,25 @@ class InvalidPath(CaponierError):
         self.section = section
 
 
-def name_text(name: x509.Name) -> str:
-    """A distinguished name for people."""
-    text = ", ".join(reversed([rdn.rfc4514_string() for rdn in name.rdns])) or "(no name)"
-    return "".join(each if " " <= each <= "~" else "?" for each in text)[:256]
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A certificate with its names as they compare: worked out once, however often a stranger has them compared."""
+
+    certificate: x509.Certificate
+    subject: ComparableName
+    issuer: ComparableName
+
+    @classmethod
+    def of(cls, certificate: x509.Certificate) -> Self:
+        return cls(certificate, comparable_name(certificate.subject), comparable_name(certificate.issuer))
 
 
 @dataclass(slots=True)
-class _Budget:
-    """What may still be spent on a stranger's certificates."""
+class _Search:
+    """Where a path may lead, and what may still be spent on a stranger's certificates."""
 
+    intermediates: tuple[_Link, ...]
+    anchors: tuple[_Link, ...]
     signatures: int = MAX_SIGNATURES
 
     def spend(self) -> None:
@@ -82,8 +93,8 @@ def validate_path(
     """Find a path from ``certificate`` to an anchor on which every certificate is acceptable.
 
     Args:
-        certificate: the end entity's.
-        intermediates: what may stand in between, in any order.
+        certificate: the end entity's; all certificates as :mod:`.parsing` reads them.
+        intermediates: what may stand in between, in any order; one that is there twice counts once.
         anchors: whom we trust.
         at: the instant of which validity is asked, UTC.
 
@@ -91,61 +102,88 @@ def validate_path(
         The end entity's public key.
 
     Raises:
-        InvalidPath: with the cause that got furthest.
+        InvalidPath: with the cause of the first path to an anchor, if there was one.
     """
-    budget = _Budget()
-    nearest: InvalidPath | None = None
-    for path in _paths((certificate,), intermediates, anchors, budget):
-        try:
-            _check_path(path, at)
-        except InvalidPath as error:
-            nearest = nearest or error
-        else:
-            return _usable_key(certificate)
-    raise nearest or InvalidPath(
-        "its issuer is none of the authorities that we trust, and no certificate that came along leads to one",
-        "RFC 5280 section 6.1",
-        "add the certificate of the peer's authority to remote.ca, or let the peer send its intermediate certificates",
+    distinct = dict.fromkeys(intermediates)
+    search = _Search(tuple(map(_Link.of, distinct)), tuple(map(_Link.of, anchors)))
+    causes: list[InvalidPath] = []
+    try:
+        for path in _paths((_Link.of(certificate),), search):
+            try:
+                return _check_path([link.certificate for link in path], at)
+            except InvalidPath as error:
+                causes.append(error)
+    except InvalidPath as error:  # the search's own
+        causes.append(error)
+    causes.append(
+        InvalidPath(
+            "its issuer is none of the authorities that we trust, and no certificate that came along leads to one",
+            "RFC 5280 section 6.1",
+            "add the certificate of the peer's authority to remote.ca, or let the peer send its intermediate certificates",
+        )
     )
+    raise causes[0]
 
 
-def _paths(
-    path: tuple[x509.Certificate, ...],
-    intermediates: Sequence[x509.Certificate],
-    anchors: Sequence[x509.Certificate],
-    budget: _Budget,
-) -> Iterator[tuple[x509.Certificate, ...]]:
-    """Chains of names and signatures from the end entity to an anchor, the shortest first."""
+def _paths(path: tuple[_Link, ...], search: _Search) -> Iterator[tuple[_Link, ...]]:
+    """Chains of names and signatures from the end entity to an anchor; an anchor goes before a detour."""
     last = path[-1]
-    for anchor in anchors:
-        if last == anchor or _issued(anchor, last, budget):
+    for anchor in search.anchors:
+        if last.certificate == anchor.certificate or _issued(anchor, last, search):
             yield (*path, anchor)
     if len(path) > MAX_DEPTH:
         return
-    for candidate in intermediates:
-        if candidate not in path and _issued(candidate, last, budget):
-            yield from _paths((*path, candidate), intermediates, anchors, budget)
+    for candidate in search.intermediates:
+        if candidate not in path and _issued(candidate, last, search):
+            yield from _paths((*path, candidate), search)
 
 
-def _issued(issuer: x509.Certificate, subject: x509.Certificate, budget: _Budget) -> bool:
+def _issued(issuer: _Link, subject: _Link, search: _Search) -> bool:
     """Whether ``issuer``'s name and key stand behind ``subject`` (RFC 5280 section 6.1.3 a)."""
-    if comparable_name(issuer.subject) != comparable_name(subject.issuer):
+    if issuer.subject != subject.issuer:
         return False
-    budget.spend()
+    search.spend()
     try:
-        subject.verify_directly_issued_by(issuer)
+        _verify_issued(issuer.certificate, subject.certificate)
     except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
         return False
     return True
 
 
-def _check_path(path: tuple[x509.Certificate, ...], at: datetime) -> None:
-    """RFC 5280 sections 6.1.2 to 6.1.5, from the anchor down to the end entity."""
+def _verify_issued(issuer: x509.Certificate, subject: x509.Certificate) -> None:
+    """Verify a certificate's signature; the names were found to be the same.
+
+    The library's function wants them the same octet by octet. Where they differ in case or in the kind of string, which
+    RFC 5280 section 7.1 overlooks, only the signature is left to verify.
+    """
+    if issuer.subject.public_bytes() == subject.issuer.public_bytes():
+        subject.verify_directly_issued_by(issuer)
+        return
+    key, signature, octets = issuer.public_key(), subject.signature, subject.tbs_certificate_bytes
+    parameters = subject.signature_algorithm_parameters
+    if isinstance(key, rsa.RSAPublicKey) and isinstance(parameters, padding.PKCS1v15 | padding.PSS):
+        function = subject.signature_hash_algorithm or hashes.SHA256()
+        key.verify(signature, octets, parameters, function)
+    elif isinstance(key, ec.EllipticCurvePublicKey) and isinstance(parameters, ec.ECDSA):
+        key.verify(signature, octets, parameters)
+    elif isinstance(key, ed25519.Ed25519PublicKey) and subject.signature_algorithm_oid == SignatureAlgorithmOID.ED25519:
+        key.verify(signature, octets)
+    else:
+        raise InvalidSignature
+
+
+def _check_path(path: Sequence[x509.Certificate], at: datetime) -> PublicKey:
+    """RFC 5280 sections 6.1.2 to 6.1.5, from the anchor down to the end entity, whose key it returns.
+
+    The RFC asks nothing of an anchor. Ours is a certificate, and what its authority wrote into it about itself counts.
+    """
     anchor, *below = reversed(path)
     _check_validity(anchor, at)
     _usable_key(anchor)
+    _check_extensions(anchor)
+    _check_authority(anchor)
     constraints = NameConstraintsState()
-    remaining = _path_length(anchor, MAX_DEPTH)
+    remaining, narrowest = _path_length(anchor, MAX_DEPTH), anchor
     _constrain(constraints, anchor)
     for depth, certificate in enumerate(below, start=1):
         is_end = depth == len(below)
@@ -156,15 +194,19 @@ def _check_path(path: tuple[x509.Certificate, ...], at: datetime) -> None:
         if is_end or certificate.issuer != certificate.subject:  # not of self-issued ones: section 6.1.3 (b)
             _check_names(constraints, certificate)
         if is_end:
-            _check_end_entity(certificate)
-            return
+            break
         if certificate.issuer != certificate.subject:
             remaining -= 1
         if remaining < 0:
-            raise InvalidPath(f"too many authorities below {name_text(anchor.subject)}", "RFC 5280 section 6.1.4 (l)")
-        remaining = min(remaining, _path_length(certificate, remaining))
+            raise InvalidPath(
+                f"too many authorities below {name_text(narrowest.subject)}", "RFC 5280 section 6.1.4 (l)"
+            )
+        if (allowed := _path_length(certificate, remaining)) < remaining:
+            remaining, narrowest = allowed, certificate
         _check_authority(certificate)
         _constrain(constraints, certificate)
+    _check_end_entity(path[0])
+    return _usable_key(path[0])
 
 
 def _check_validity(certificate: x509.Certificate, at: datetime) -> None:
@@ -190,8 +232,8 @@ def _check_signature_algorithm(certificate: x509.Certificate) -> None:
         function = hashes.SHA1()  # noqa: S303 - stands for any that we do not take
     if function is not None and not isinstance(function, _HASHES):
         raise InvalidPath(
-            f"the certificate of {name_text(certificate.subject)} is signed over {function.name}",
-            "RFC 8247 section 4.1",
+            f"the certificate of {name_text(certificate.subject)} is signed over {function.name}, we take SHA-2",
+            "RFC 8247 section 3.2",
         )
 
 
@@ -204,43 +246,22 @@ def _usable_key(certificate: x509.Certificate) -> PublicKey:
     if weakness is not None or not isinstance(
         key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
     ):
-        raise InvalidPath(f"the key of {name_text(certificate.subject)} is {weakness}", "RFC 8247 section 4.1")
+        raise InvalidPath(f"the key of {name_text(certificate.subject)} is {weakness}", "RFC 8247 section 3.1.1")
     return key
 
 
-def _extensions(certificate: x509.Certificate) -> x509.Extensions:
-    try:
-        return certificate.extensions
-    except ValueError as error:  # also a duplicate: RFC 5280 section 4.2 forbids it
-        raise InvalidPath(f"its extensions do not parse: {error}", "RFC 5280 section 4.2") from None
-
-
 def _check_extensions(certificate: x509.Certificate) -> None:
-    for extension in _extensions(certificate):
-        if extension.critical and extension.oid not in _PROCESSED:
+    for each in certificate.extensions:
+        if each.critical and each.oid not in _PROCESSED:
             raise InvalidPath(
                 f"the certificate of {name_text(certificate.subject)} has the critical extension "
-                f"{extension.oid.dotted_string}, which we do not process",
+                f"{each.oid.dotted_string}, which we do not process",
                 "RFC 5280 section 6.1.4 (o)",
             )
 
 
-def _basic_constraints(certificate: x509.Certificate) -> x509.BasicConstraints | None:
-    try:
-        return _extensions(certificate).get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _key_usage(certificate: x509.Certificate) -> x509.KeyUsage | None:
-    try:
-        return _extensions(certificate).get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        return None
-
-
 def _path_length(certificate: x509.Certificate, default: int) -> int:
-    constraints = _basic_constraints(certificate)
+    constraints = extension(certificate, x509.BasicConstraints)
     if constraints is None or constraints.path_length is None:
         return default
     return constraints.path_length
@@ -249,34 +270,35 @@ def _path_length(certificate: x509.Certificate, default: int) -> int:
 def _check_authority(certificate: x509.Certificate) -> None:
     """RFC 5280 section 6.1.4 (k) and (n)."""
     name = name_text(certificate.subject)
-    constraints = _basic_constraints(certificate)
+    constraints = extension(certificate, x509.BasicConstraints)
     if constraints is None or not constraints.ca:
         raise InvalidPath(f"{name} is no authority and yet issued a certificate", "RFC 5280 section 6.1.4 (k)")
-    usage = _key_usage(certificate)
+    usage = extension(certificate, x509.KeyUsage)
     if usage is not None and not usage.key_cert_sign:
         raise InvalidPath(f"the key of {name} may not sign certificates", "RFC 5280 section 6.1.4 (n)")
 
 
 def _check_end_entity(certificate: x509.Certificate) -> None:
     """What a certificate must allow for IKE (RFC 4945 sections 5.1.3.2 and 5.1.3.12)."""
-    usage = _key_usage(certificate)
+    usage = extension(certificate, x509.KeyUsage)
     if usage is not None and not (usage.digital_signature or usage.content_commitment):
         raise InvalidPath("its key may not make signatures", "RFC 4945 section 5.1.3.2")
-    try:
-        purposes = _extensions(certificate).get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return
-    if not _EKU_ALLOWED.intersection(purposes):
+    purposes = extension(certificate, x509.ExtendedKeyUsage)
+    if purposes is not None and not _EKU_ALLOWED.intersection(purposes):
         raise InvalidPath("it was issued for other purposes than IKE", "RFC 4945 section 5.1.3.12")
 
 
 def _constrain(state: NameConstraintsState, certificate: x509.Certificate) -> None:
-    try:
-        extension = _extensions(certificate).get_extension_for_class(x509.NameConstraints)
-    except x509.ExtensionNotFound:
+    constraints = extension(certificate, x509.NameConstraints)
+    if constraints is None:
         return
+    if constraints.public_bytes() not in certificate.tbs_certificate_bytes:  # the library reads over these two
+        raise InvalidPath(
+            f"{name_text(certificate.subject)} has name constraints with a minimum or a maximum",
+            "RFC 5280 section 4.2.1.10",
+        )
     try:
-        state.add(extension.value)
+        state.add(constraints)
     except UnusableConstraint as error:
         raise InvalidPath(str(error), "RFC 5280 section 4.2.1.10") from None
 

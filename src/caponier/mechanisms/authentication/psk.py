@@ -28,7 +28,13 @@ def compute_psk_auth(prf: PrfAlgorithm, key: PresharedKey, octets: bytes) -> byt
 
 
 def verify_psk_auth(
-    prf: PrfAlgorithm, key: PresharedKey, octets: bytes, auth: bytes, identity: Identity
+    prf: PrfAlgorithm,
+    key: PresharedKey,
+    octets: bytes,
+    auth: bytes,
+    identity: Identity,
+    *,
+    setting: str = "local.secret",
 ) -> PeerAuthenticated:
     """Check the peer's AUTH payload against our key.
 
@@ -38,6 +44,7 @@ def verify_psk_auth(
         octets: what the peer's AUTH covers.
         auth: the AUTH payload's data.
         identity: whose it is.
+        setting: the configuration key that our key is from.
 
     Raises:
         AuthenticationFailed: the peer used another key.
@@ -47,6 +54,6 @@ def verify_psk_auth(
             f"{identity.text} used another preshared key than ours",
             section="RFC 7296 section 2.15",
             hint="give both sides the same secret; a file's last newline does not count, all else does",
-            setting="local.secret",
+            setting=setting,
         )
     return PeerAuthenticated(identity, METHOD)

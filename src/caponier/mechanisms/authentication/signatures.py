@@ -6,21 +6,24 @@ stranger's ASN.1 is parsed, so that there is no parameter to overlook and no oct
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import product
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from caponier.doi.ikev2 import AuthMethod, HashAlgorithm
 from caponier.errors import AuthenticationFailed, ConfigError, MisuseError
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
-MIN_RSA_BITS = 2048  #: RFC 8247 section 4.1: shorter is SHOULD NOT or MUST NOT
+MIN_RSA_BITS = 2048  #: RFC 8247 section 3.1.1: shorter is SHOULD NOT
+MAX_RSA_BITS = 16_384  #: the library computes with no longer ones
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 _HASHES: dict[HashAlgorithm, Callable[[], hashes.HashAlgorithm]] = {
@@ -33,17 +36,25 @@ _HASHES: dict[HashAlgorithm, Callable[[], hashes.HashAlgorithm]] = {
 SUPPORTED_HASHES = (HashAlgorithm.SHA2_256, HashAlgorithm.SHA2_384, HashAlgorithm.SHA2_512, HashAlgorithm.IDENTITY)
 
 
-def _pss_identifier(hash_oid: str, salt_length: int, parameters: str = "0500") -> str:
+_NULL, _ABSENT = "0500", ""  # parameters of a hash: the one is as good as the other (RFC 4055 section 2.1)
+_TRAILER = "a303020101"  # trailerField: DER leaves this default out, the example of RFC 7427 appendix A.4.3 does not
+
+
+def _pss_identifier(
+    hash_oid: str, salt_length: int, parameters: str = _NULL, mask_parameters: str = _NULL, trailer: str = _ABSENT
+) -> str:
     """RSASSA-PSS with equal hashes and a salt as long as the hash (RFC 7427 appendix A.4, RFC 4055 section 3.1).
 
     Args:
         hash_oid: content of the hash's object identifier, hexadecimal.
         salt_length: octets.
-        parameters: of the hash: NULL as we write it, or nothing, which is as good (RFC 4055 section 2.1).
+        parameters: of the hash, as we write them NULL.
+        mask_parameters: of the same hash in the mask generation function.
+        trailer: the trailerField, as we write it not at all.
     """
-    hash_algorithm = _sequence(f"0609{hash_oid}{parameters}")
-    mask = _sequence(f"06092a864886f70d010108{hash_algorithm}")
-    fields = _tagged("a0", hash_algorithm) + _tagged("a1", mask) + f"a2030201{salt_length:02x}"
+    hash_algorithm, mask_hash = _sequence(f"0609{hash_oid}{parameters}"), _sequence(f"0609{hash_oid}{mask_parameters}")
+    mask = _sequence(f"06092a864886f70d010108{mask_hash}")
+    fields = _tagged("a0", hash_algorithm) + _tagged("a1", mask) + f"a2030201{salt_length:02x}" + trailer
     return _sequence("06092a864886f70d01010a" + _sequence(fields))
 
 
@@ -83,11 +94,25 @@ class SignatureScheme(Enum):
         return self.text.startswith("rsa-pss")
 
 
-_BY_IDENTIFIER = {scheme.identifier: scheme for scheme in SignatureScheme} | {
-    bytes.fromhex(_pss_identifier(_OID_SHA256, 32, "")): SignatureScheme.RSA_PSS_SHA256,
-    bytes.fromhex(_pss_identifier(_OID_SHA384, 48, "")): SignatureScheme.RSA_PSS_SHA384,
-    bytes.fromhex(_pss_identifier(_OID_SHA512, 64, "")): SignatureScheme.RSA_PSS_SHA512,
+_HASH_OF_PSS = {
+    SignatureScheme.RSA_PSS_SHA256: (_OID_SHA256, 32),
+    SignatureScheme.RSA_PSS_SHA384: (_OID_SHA384, 48),
+    SignatureScheme.RSA_PSS_SHA512: (_OID_SHA512, 64),
 }
+
+
+def _spellings(scheme: SignatureScheme) -> Iterator[bytes]:
+    """The AlgorithmIdentifiers that say one scheme: how we write it, and what RFC 4055 lets others write."""
+    yield scheme.identifier
+    if scheme.is_pss:
+        oid, salt_length = _HASH_OF_PSS[scheme]
+        for variant in product((_NULL, _ABSENT), (_NULL, _ABSENT), (_ABSENT, _TRAILER)):
+            yield bytes.fromhex(_pss_identifier(oid, salt_length, *variant))
+    elif scheme.key_kind == "rsa":  # "MUST accept the parameters being absent as well as present": RFC 4055 section 5
+        yield bytes.fromhex(_sequence(scheme.identifier[2:-2].hex()))
+
+
+_BY_IDENTIFIER = {identifier: scheme for scheme in SignatureScheme for identifier in _spellings(scheme)}
 
 #: What we sign with, best first, by kind of key; for ECDSA the curve decides first.
 _PREFERENCE: dict[str, tuple[SignatureScheme, ...]] = {
@@ -145,6 +170,10 @@ class PrivateKey:
             raise ConfigError(
                 "the private key is encrypted", hint="decrypt it: openssl pkey -in KEY -out PLAIN"
             ) from None
+        except UnsupportedAlgorithm as error:
+            raise ConfigError(
+                f"we do not sign with this private key: {error}", hint="take an RSA, ECDSA or Ed25519 key"
+            ) from None
         except ValueError:
             raise ConfigError("this is no private key", hint="give it as PEM: -----BEGIN PRIVATE KEY-----") from None
         if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
@@ -165,7 +194,7 @@ class PrivateKey:
         return isinstance(other, PrivateKey) and self.public_key == other.public_key
 
     def __hash__(self) -> int:
-        return hash(self.public_key)
+        return hash(self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
     @property
     def kind(self) -> str:
@@ -209,7 +238,8 @@ def key_kind(key: PublicKey) -> str:
 def weakness_of(key: object) -> str | None:
     """Why a public key is not good enough for us; None when it is."""
     if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA of {key.key_size} bits, less than {MIN_RSA_BITS}" if key.key_size < MIN_RSA_BITS else None
+        is_usable = MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS
+        return None if is_usable else f"RSA of {key.key_size} bits, we take {MIN_RSA_BITS} to {MAX_RSA_BITS}"
     if isinstance(key, ec.EllipticCurvePublicKey):
         return None if key.curve.name in _CURVES else f"on the curve {key.curve.name}, which we do not use"
     return None if isinstance(key, ed25519.Ed25519PublicKey) else f"a {type(key).__name__}, which we do not use"
@@ -254,12 +284,13 @@ def decode_signature(octets: bytes) -> tuple[SignatureScheme, bytes]:
     """
     length = octets[0] if octets else 0
     identifier, signature = octets[1 : 1 + length], octets[1 + length :]
-    scheme = _BY_IDENTIFIER.get(identifier)
+    scheme = _BY_IDENTIFIER.get(identifier) if len(identifier) == length else None
     if scheme is None:
         raise AuthenticationFailed(
             f"the peer signed with an algorithm that we do not verify (AlgorithmIdentifier {identifier.hex() or 'missing'})",
             section="RFC 7427 section 3",
             hint="let the peer sign with RSA-PSS, RSA PKCS#1 v1.5, ECDSA or Ed25519, over SHA-2",
+            setting="remote.auth",
         )
     return scheme, signature
 
@@ -268,12 +299,18 @@ def verify_signature(public_key: PublicKey, scheme: SignatureScheme, signature: 
     """Check a signature, made as :meth:`PrivateKey.sign` makes it.
 
     Raises:
-        AuthenticationFailed: it is not this key's signature of these octets.
+        AuthenticationFailed: it is not this key's signature of these octets, or the key is too weak to tell.
     """
+    weakness = weakness_of(public_key)
+    if weakness is not None:
+        raise AuthenticationFailed(
+            f"the peer signed with a key that is {weakness}", section="RFC 8247 section 3.1.1", setting="remote.auth"
+        )
     if key_kind(public_key) != scheme.key_kind:
         raise AuthenticationFailed(
             f"the peer signed by {scheme.text}, but the key of its certificate is {key_kind(public_key)}",
             section="RFC 7427 section 3",
+            setting="remote.auth",
         )
     try:
         _verify(public_key, scheme, signature, octets)
@@ -282,6 +319,7 @@ def verify_signature(public_key: PublicKey, scheme: SignatureScheme, signature: 
             "the peer's signature does not verify with the key of its certificate",
             section="RFC 7296 section 2.15",
             hint="the peer's private key and its certificate do not belong together, or somebody stands in between",
+            setting="remote.auth",
         ) from None
 
 
@@ -313,15 +351,19 @@ def verify_legacy_signature(
             f"the peer authenticates by {method.name}, which we do not verify",
             section="RFC 8247 section 3.1",
             hint="let the peer use signatures of RFC 7427",
+            setting="remote.auth",
         )
     if not isinstance(public_key, ec.EllipticCurvePublicKey) or public_key.curve.name != row.curve:
         raise AuthenticationFailed(
-            f"the peer authenticates by {method.name}, but its certificate has another key",
-            section="RFC 4754 section 3",
+            f"the peer authenticates by {method.name}, which wants a key on {row.curve}, but its certificate has another",
+            section="RFC 4754 section 4",
+            setting="remote.auth",
         )
     if len(signature) != 2 * row.length:
         raise AuthenticationFailed(
-            f"a signature of {len(signature)} octets for {method.name}", section="RFC 4754 section 7"
+            f"the peer's signature for {method.name} has {len(signature)} octets, not {2 * row.length}",
+            section="RFC 4754 section 7",
+            setting="remote.auth",
         )
     r, s = int.from_bytes(signature[: row.length]), int.from_bytes(signature[row.length :])
     verify_signature(public_key, row.scheme, encode_dss_signature(r, s), octets)

@@ -26,6 +26,13 @@ class Start(Enum):
     MANUAL = "manual"  #: When a person or the peer says so.
 
 
+class WhileDown(Enum):
+    """What becomes of a connection's packets while there is no SA for them (RFC 4301 section 5)."""
+
+    DISCARD = "discard"  #: They are dropped, in both directions.
+    PASS = "pass"  # noqa: S105 - no password  #: They go in clear, as if there were no connection.
+
+
 class Mode(Enum):
     """Tunnel or transport mode (RFC 4301 section 4.1)."""
 
@@ -102,6 +109,7 @@ class Connection:
         proposals: acceptable IKE proposals, in order of preference; without SPI.
         children: what travels between us; the first is created within IKE_AUTH.
         start: when it comes up.
+        while_down: what becomes of its packets while it is not up.
         encapsulation: whether UDP is forced.
         liveness: seconds of silence from the peer before it is asked for a sign of life; None for never
             (RFC 7296 section 2.4).
@@ -113,6 +121,7 @@ class Connection:
     proposals: tuple[Proposal, ...]
     children: tuple[ChildPolicy, ...]
     start: Start = Start.BOOT
+    while_down: WhileDown = WhileDown.DISCARD
     encapsulation: Encapsulation = Encapsulation.AUTO
     liveness: float | None = 30.0
 

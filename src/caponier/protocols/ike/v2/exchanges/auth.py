@@ -122,7 +122,9 @@ def _verify(
     match connection.remote.requirement:
         case PresharedKey() as key:
             _require_method(authentication, AuthMethod.SHARED_KEY_MIC, "a preshared key")
-            return verify_psk_auth(prf(sa.protector.suite.prf), key, octets, authentication.data, identity)
+            setting = "local.secret" if key == connection.local.credential else "remote.secret"
+            function = prf(sa.protector.suite.prf)
+            return verify_psk_auth(function, key, octets, authentication.data, identity, setting=setting)
         case CertificateTrust() as trust:
             return _verify_certificate(sa, trust, message, authentication, identity, octets)
 
@@ -234,6 +236,7 @@ def _authenticate_responder(sa: IkeSa, connection: Connection, init: InitResult,
     identity = identification.identity
     entry: PadEntry[Identity, Connection] = PadEntry(connection.remote.identity, (), connection)
     authorized_entry((entry,), identity)
+    _require_own_address(sa, connection, identity)
     return _verify(sa, connection, init, reply, identity, identification.body)
 
 
@@ -341,7 +344,29 @@ def _connection_for(sa: IkeSa, message: Message, identity: Identity) -> Connecti
     entries: list[PadEntry[Identity, Connection]] = [
         PadEntry(each.remote.identity, each.remote.addresses, each) for each in candidates
     ]
-    return authorized_entry(entries, identity).peer
+    entry = authorized_entry(entries, identity)
+    _require_own_address(sa, entry.peer, identity)
+    return entry.peer
+
+
+def _require_own_address(sa: IkeSa, connection: Connection, identity: Identity) -> None:
+    """Require that a peer that calls itself an address has it, where we did not name that very address.
+
+    RFC 4945 section 3.1.1: the comparison is the default. Behind a NAT nobody's address is the one we see.
+
+    Raises:
+        AuthenticationFailed: it speaks from another one.
+    """
+    address = identity.address
+    is_named = connection.remote.identity.exact is not None
+    if address is None or is_named or sa.nat.there or address == sa.path.remote:
+        return
+    raise AuthenticationFailed(
+        f"the peer says it is {address}, and speaks from {sa.path.remote}",
+        section="RFC 4945 section 3.1.1",
+        hint=f'if that is as it should be, name it: remote.id = "{address}"',
+        setting="remote.id",
+    )
 
 
 def _answer_child(

@@ -1,0 +1,53 @@
+"""What the tests of the daemon stand on: privilege, and a topology for each module."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from caponier.demo.namespaces import Namespace
+from caponier.demo.topology import Topology, topology
+from tests.daemon.site import Pair, paired
+
+PREFIX = "caponier-daemon-"
+
+
+def require(reason: str | None) -> None:
+    """Skip for a reason; under CI=true nothing may be missing."""
+    if reason is None:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"under CI=true this must not be missing: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Topology]:
+    """Alice, gw1, gw2 and bob, for all tests of a module; gone at the end."""
+    require(None if os.geteuid() == 0 else "network namespaces need root")
+    for name in ("alice", "gw1", "gw2", "bob"):
+        Namespace(PREFIX + name).remove()  # of a run that was killed
+    with topology(PREFIX) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def gateways(world: Topology) -> Iterator[Pair]:
+    """Two gateways for all tests of a module, in a directory of a short name, for the sake of UNIX sockets."""
+    directory = Path(f"/tmp/caponier-daemon-{os.getpid()}")
+    directory.mkdir(mode=0o755)
+    with paired(world, directory) as made:
+        yield made
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def pair(gateways: Pair) -> Iterator[Pair]:
+    """Two gateways without a connection; their daemons may run already."""
+    gateways.begin()
+    yield gateways
+    gateways.rest()

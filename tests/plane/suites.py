@@ -1,0 +1,92 @@
+"""Every algorithm that the plane carries, by its IKEv2 transform ids and by the names that scapy knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+
+class Keys(TypedDict):
+    """The arguments that say how an SA is protected."""
+
+    encryption: int
+    key_length: int
+    encryption_key: bytes
+    integrity: int
+    integrity_key: bytes
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Algorithms by their transform ids, with the lengths of their keys in octets.
+
+    Attributes:
+        name: as a configuration writes it.
+        encryption: transform type 1.
+        key_length: bits; 0 where the cipher has one length only.
+        key_octets: of the encryption key, its salt included.
+        integrity: transform type 3; 0 for an AEAD.
+        integrity_octets: of the integrity key.
+        iv: octets in front of the ciphertext.
+        block: the ciphertext is a multiple of so many octets.
+        icv: octets behind the ciphertext.
+        scapy: the names of the cipher and of the MAC there.
+    """
+
+    name: str
+    encryption: int
+    key_length: int
+    key_octets: int
+    integrity: int
+    integrity_octets: int
+    iv: int
+    block: int
+    icv: int
+    scapy: tuple[str, str | None]
+
+    @property
+    def is_aead(self) -> bool:
+        return self.integrity == 0
+
+    def keys(self, direction: int) -> Keys:
+        """Keys for one direction, without two equal octets in a row: an exchange of two must show."""
+        return {
+            "encryption": self.encryption,
+            "key_length": self.key_length,
+            "encryption_key": _octets(self.key_octets, direction),
+            "integrity": self.integrity,
+            "integrity_key": _octets(self.integrity_octets, 0x80 + direction),
+        }
+
+    def sealed_length(self, payload: int) -> int:
+        """Octets of the ESP packet that holds so many of payload, with the least padding (RFC 4303 section 2)."""
+        plaintext = payload + 2
+        return 8 + self.iv + plaintext + -plaintext % self.block + self.icv
+
+    def may_be_a_packet(self, length: int) -> bool:
+        """Whether an ESP packet can have this length: whole blocks, and room for the trailer."""
+        plaintext = length - 8 - self.iv - self.icv
+        return plaintext >= 2 and plaintext % self.block == 0
+
+
+def _octets(count: int, start: int) -> bytes:
+    return bytes((start + 37 * number) % 256 for number in range(count))
+
+
+def _gcm(bits: int) -> Suite:
+    return Suite(f"aes{bits}gcm16", 20, bits, bits // 8 + 4, 0, 0, 8, 4, 16, ("AES-GCM", None))
+
+
+def _cbc(bits: int, sha: int) -> Suite:
+    integrity = {256: 12, 384: 13, 512: 14}[sha]
+    mac = f"SHA2-{sha}-{sha // 2}"
+    return Suite(f"aes{bits}-sha{sha}", 12, bits, bits // 8, integrity, sha // 8, 16, 16, sha // 16, ("AES-CBC", mac))
+
+
+CHACHA = Suite("chacha20poly1305", 28, 0, 36, 0, 0, 8, 4, 16, ("CHACHA20-POLY1305", None))
+SUITES = (
+    *(_gcm(bits) for bits in (128, 192, 256)),
+    CHACHA,
+    *(_cbc(bits, sha) for bits in (128, 192, 256) for sha in (256, 384, 512)),
+)
+GCM, CBC = SUITES[0], SUITES[4]  #: one of each construction, where the construction is what matters
