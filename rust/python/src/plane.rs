@@ -82,7 +82,7 @@ impl Plane {
     }
 
     /// Add an inbound SA.
-    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, esn, replay_window,
+    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, esn = false, replay_window,
         local, remote, local_address, remote_address))]
     #[allow(clippy::too_many_arguments)] // an SA has as many parameters as RFC 4301 section 4.4.2.1 gives it
     fn install_inbound(
@@ -120,7 +120,7 @@ impl Plane {
     }
 
     /// Add an outbound SA; returns its handle.
-    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, esn, tfc,
+    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, esn = false, tfc = 0,
         local_address, local_port, remote_address, remote_port))]
     #[allow(clippy::too_many_arguments)] // as above
     fn install_outbound(
