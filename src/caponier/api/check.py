@@ -13,12 +13,16 @@ def check(file: Path) -> schema.Check:
     try:
         configuration = load(file)
     except InvalidConfiguration as error:
-        findings = [
-            schema.Finding(
-                file=str(each.place.file), line=each.place.line, key=each.key, message=each.message, hint=each.hint
-            )
-            for each in error.findings
-        ]
-        return schema.Check(file=str(file), valid=False, findings=findings)
+        return schema.Check(file=str(file), valid=False, findings=findings(error))
     connections = [convert.connection(each) for each in configuration.connections.values()]
     return schema.Check(file=str(file), valid=True, connections=connections)
+
+
+def findings(error: InvalidConfiguration) -> list[schema.Finding]:
+    """Everything that is wrong with a file."""
+    return [
+        schema.Finding(
+            file=str(each.place.file), line=each.place.line, key=each.key, message=each.message, hint=each.hint
+        )
+        for each in error.findings
+    ]

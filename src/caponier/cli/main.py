@@ -10,9 +10,10 @@ from rich.text import Text
 
 from caponier.api.client import DEFAULT_SOCKET, Client, NotReachable
 from caponier.cli import doi as doi_page
+from caponier.cli import esp
 from caponier.cli import status as status_page
 from caponier.cli import watch as watch_page
-from caponier.cli.terminal import FAILED, err, errors_are_told, out, print_json
+from caponier.cli.terminal import FAILED, err, errors_are_told, out, print_json, tell_findings
 
 app = typer.Typer(
     name="caponier",
@@ -22,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(esp.app)
 
 DEFAULT_FILE = Path("/etc/caponier/caponier.toml")
 
@@ -61,14 +64,7 @@ def check(config: File = DEFAULT_FILE, *, json: Json = False) -> None:
         names = ", ".join(connection.name for connection in found.connections) or "no connection"
         out.print(Text.assemble(("valid", "bold green"), f": {found.file} configures {names}"))
     else:
-        for each in found.findings:
-            place = each.file if each.line is None else f"{each.file}:{each.line}"
-            key = f" {each.key}:" if each.key else ""
-            err.print(Text.assemble((place, "cyan"), ":", (key, "bold"), f" {each.message}"))
-            if each.hint:
-                err.print(Text(f"    hint: {each.hint}", "green"))
-        count = len(found.findings)
-        err.print(Text(f"{count} mistake{'s' if count != 1 else ''}; nothing of the file is taken", "bold red"))
+        tell_findings(found.findings)
     raise typer.Exit(0 if found.valid else FAILED)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from caponier.api.client import Refused
-from caponier.api.schema import Problem
+from caponier.api.schema import Finding, Problem
 from caponier.errors import CaponierError
 
 P = ParamSpec("P")
@@ -72,6 +72,18 @@ def tell(error: CaponierError) -> None:
         else Problem(kind=type(error).__name__, message=error.message, hint=error.hint, setting=error.setting)
     )
     err.print(Text("error: ", "bold red") + problem_text(problem))
+
+
+def tell_findings(findings: Sequence[Finding]) -> None:
+    """Everything that is wrong with a file, on standard error."""
+    for each in findings:
+        place = each.file if each.line is None else f"{each.file}:{each.line}"
+        key = f" {each.key}:" if each.key else ""
+        err.print(Text.assemble((place, "cyan"), ":", (key, "bold"), f" {each.message}"))
+        if each.hint:
+            err.print(Text(f"    hint: {each.hint}", "green"))
+    count = len(findings)
+    err.print(Text(f"{count} mistake{'s' if count != 1 else ''}; nothing of the file is taken", "bold red"))
 
 
 def errors_are_told(command: Callable[P, T]) -> Callable[P, T]:

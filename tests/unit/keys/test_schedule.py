@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caponier.doi.ikev2 import EncryptionId, IntegrityId, KeyExchangeId, PrfId
+from caponier.doi.ikev2 import EncryptionId, IntegrityId, KeyExchangeId, PrfId, ProtocolId
 from caponier.errors import MisuseError
 from caponier.mechanisms.algorithms.catalog import prf
 from caponier.mechanisms.algorithms.suites import ChildSuite, IkeSuite
 from caponier.mechanisms.keys.schedule import derive_child_keys, derive_ike_keys, derive_rekeyed_ike_keys, prf_plus
 from caponier.octets import Secret
 
+ESP, AH = ProtocolId.ESP, ProtocolId.AH
 PRFS = {
     PrfId.PRF_HMAC_SHA2_256: "sha256",
     PrfId.PRF_HMAC_SHA2_384: "sha384",
@@ -82,12 +83,32 @@ def test_keys_of_a_rekeyed_ike_sa() -> None:
 @pytest.mark.parametrize(
     ("suite", "lengths"),
     [
-        (ChildSuite(EncryptionId.ENCR_AES_GCM_16, 128, None, None, esn=False), (20, 0, 20, 0)),
-        (ChildSuite(EncryptionId.ENCR_CHACHA20_POLY1305, None, None, None, esn=False), (36, 0, 36, 0)),
+        (ChildSuite(ESP, EncryptionId.ENCR_AES_GCM_16, 128, None, None, esn=False), (20, 0, 20, 0)),
+        (ChildSuite(ESP, EncryptionId.ENCR_CHACHA20_POLY1305, None, None, None, esn=False), (36, 0, 36, 0)),
         (
-            ChildSuite(EncryptionId.ENCR_AES_CBC, 256, IntegrityId.AUTH_HMAC_SHA2_512_256, None, esn=False),
+            ChildSuite(ESP, EncryptionId.ENCR_AES_CBC, 256, IntegrityId.AUTH_HMAC_SHA2_512_256, None, esn=False),
             (32, 64, 32, 64),
         ),
+        # RFC 3686 section 5.1, RFC 4309 section 7.1, RFC 4543 section 5.3: nonce and salt come out of KEYMAT.
+        (
+            ChildSuite(ESP, EncryptionId.ENCR_AES_CTR, 128, IntegrityId.AUTH_HMAC_SHA1_96, None, esn=True),
+            (20, 20, 20, 20),
+        ),
+        (ChildSuite(ESP, EncryptionId.ENCR_AES_CCM_8, 256, None, None, esn=True), (35, 0, 35, 0)),
+        (ChildSuite(ESP, EncryptionId.ENCR_NULL_AUTH_AES_GMAC, 192, None, None, esn=False), (28, 0, 28, 0)),
+        (
+            ChildSuite(ESP, EncryptionId.ENCR_NULL, None, IntegrityId.AUTH_AES_XCBC_96, None, esn=False),
+            (0, 16, 0, 16),
+        ),
+        (
+            ChildSuite(ESP, EncryptionId.ENCR_3DES, None, IntegrityId.AUTH_HMAC_MD5_96, None, esn=False),
+            (24, 16, 24, 16),
+        ),
+        (
+            ChildSuite(AH, None, None, IntegrityId.AUTH_HMAC_SHA2_256_128, None, esn=False),
+            (0, 32, 0, 32),
+        ),
+        (ChildSuite(AH, None, None, IntegrityId.AUTH_AES_256_GMAC, None, esn=True), (0, 36, 0, 36)),
     ],
 )
 def test_child_keys(suite: ChildSuite, lengths: tuple[int, ...], shared: Secret | None) -> None:

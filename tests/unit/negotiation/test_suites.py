@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from caponier.doi.ikev2 import EncryptionId, IntegrityId, KeyExchangeId, PrfId, TransformType
+from caponier.doi.ikev2 import EncryptionId, IntegrityId, KeyExchangeId, PrfId, ProtocolId, TransformType
 from caponier.errors import MisuseError
 from caponier.mechanisms.algorithms.suites import ChildSuite, IkeSuite
 from caponier.mechanisms.negotiation.proposals import (
@@ -41,9 +41,15 @@ def test_ike_suites() -> None:
 
 def test_child_suites() -> None:
     assert child_suite(parse_esp_proposal("chacha20poly1305")) == ChildSuite(
-        encryption=EncryptionId.ENCR_CHACHA20_POLY1305, key_length=None, integrity=None, key_exchange=None, esn=False
+        ProtocolId.ESP,
+        encryption=EncryptionId.ENCR_CHACHA20_POLY1305,
+        key_length=None,
+        integrity=None,
+        key_exchange=None,
+        esn=False,
     )
     assert child_suite(parse_esp_proposal("aes256-sha512-x25519-esn")) == ChildSuite(
+        ProtocolId.ESP,
         encryption=EncryptionId.ENCR_AES_CBC,
         key_length=256,
         integrity=IntegrityId.AUTH_HMAC_SHA2_512_256,

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from caponier.daemon.config.schema import ChildTable, ConnectionTable, DaemonTable
 from caponier.daemon.config.secrets import read_file, read_private_file, read_secret
-from caponier.doi.ikev2 import TransformType
+from caponier.doi.ikev2 import ProtocolId, TransformType
 from caponier.errors import ConfigError
 from caponier.mechanisms.algorithms.catalog import is_implemented
+from caponier.mechanisms.algorithms.packets import carries
 from caponier.mechanisms.authentication.certificates import (
     CertificateCredential,
     CertificateTrust,
@@ -28,9 +29,12 @@ from caponier.mechanisms.authentication.identity import (
 )
 from caponier.mechanisms.authentication.psk import PresharedKey
 from caponier.mechanisms.negotiation.proposals import (
+    DEFAULT_AH_PROPOSALS,
     DEFAULT_ESP_PROPOSALS,
     DEFAULT_IKE_PROPOSALS,
     Proposal,
+    Transform,
+    parse_ah_proposal,
     parse_esp_proposal,
     parse_ike_proposal,
     weak_algorithms,
@@ -237,10 +241,15 @@ class _Composer:
             name=name,
             local=self._selectors((*key, "local"), table.local),
             remote=self._selectors((*key, "remote"), table.remote),
-            proposals=self._proposals((*key, "proposals"), table.proposals, parse_esp_proposal, DEFAULT_ESP_PROPOSALS),
+            proposals=self._child_proposals((*key, "proposals"), table),
             mode=Mode(table.mode),
             replay_window=table.replay_window,
         )
+
+    def _child_proposals(self, key: tuple[str, ...], table: ChildTable) -> tuple[Proposal, ...]:
+        if table.protocol == "ah":
+            return self._proposals(key, table.proposals, parse_ah_proposal, DEFAULT_AH_PROPOSALS)
+        return self._proposals(key, table.proposals, parse_esp_proposal, DEFAULT_ESP_PROPOSALS)
 
     def _selectors(self, key: tuple[str, ...], texts: list[str]) -> tuple[TrafficSelector, ...]:
         if not texts:
@@ -268,7 +277,7 @@ class _Composer:
     def _proposal(self, proposal: Proposal) -> Proposal:
         """Refuse what we do not have, and what is weak unless it is allowed."""
         for transform in proposal.transforms:
-            if not is_implemented(TransformType(transform.type), transform.id, transform.key_length):
+            if not _is_implemented(proposal.protocol, transform):
                 raise ConfigError(f"{keyword_of(transform)} is not implemented", hint="`caponier doi` lists what is")
         weak = weak_algorithms(proposal)
         if weak and not self._table.allow_weak:
@@ -278,6 +287,13 @@ class _Composer:
                 hint="choose stronger ones, or set allow_weak = true for this connection",
             )
         return proposal
+
+
+def _is_implemented(protocol: ProtocolId, transform: Transform) -> bool:
+    kind = TransformType(transform.type)
+    if protocol == ProtocolId.IKE or kind == TransformType.KEY_EXCHANGE:
+        return is_implemented(kind, transform.id, transform.key_length)
+    return carries(protocol, kind, transform.id, transform.key_length)
 
 
 def _refuse(message: str, hint: str) -> Callable[[], None]:

@@ -25,6 +25,8 @@ _DEEPEST = 8  #: parts of a key that are kept; no key of ours has as many
 def locate(text: str) -> Mapping[KeyPath, int]:
     """The line of every key, counted from 1; elements of arrays are under their index as text.
 
+    A key in an array of tables is also there without the index: where it comes first.
+
     Args:
         text: TOML that parses.
 
@@ -41,6 +43,7 @@ class _Scanner:
         self._text = text
         self._position = 0
         self._line, self._counted = 1, 0  # of the position up to which newlines were counted
+        self._arrays: dict[KeyPath, int] = {}  # arrays of tables, and which of its tables is the last
         self.lines: dict[KeyPath, int] = {}
 
     def document(self) -> None:
@@ -56,9 +59,14 @@ class _Scanner:
     def _header(self) -> KeyPath:
         """``[a.b]`` or ``[[a.b]]``."""
         start = self._position
+        is_array = self._text.startswith("[[", start)
         while self._peek() == "[":
             self._position += 1
-        table = self._note((), self._key(), start)
+        key = self._key()
+        if is_array:
+            array = (*self._indexed(key[:-1]), *key[-1:])
+            self._arrays[array] = self._arrays.get(array, -1) + 1
+        table = self._note((), key, start)
         while self._peek() == "]":
             self._position += 1
         return table
@@ -139,8 +147,21 @@ class _Scanner:
         self._line += self._text.count("\n", self._counted, start)
         self._counted = start
         for depth in range(1, min(len(key), _DEEPEST) + 1):
-            self.lines.setdefault((*table, *key[:depth]), self._line)
+            path = (*table, *key[:depth])
+            self.lines.setdefault(path, self._line)
+            if self._arrays:
+                self.lines.setdefault(self._indexed(path), self._line)
         return (*table, *key[:_DEEPEST])
+
+    def _indexed(self, path: KeyPath) -> KeyPath:
+        """The path with the index of the last table behind each array of tables."""
+        found: list[str] = []
+        for part in path:
+            found.append(part)
+            last = self._arrays.get(tuple(found))
+            if last is not None:
+                found.append(str(last))
+        return tuple(found)
 
 
 def _unquoted(key: str) -> str:

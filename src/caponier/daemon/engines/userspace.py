@@ -261,7 +261,7 @@ class _Tunnel(TypedDict):
 
 def _algorithms(child: ChildSa, keys: DirectionKeys) -> _Algorithms:
     return {
-        "encryption": int(child.encryption),
+        "encryption": 0 if child.encryption is None else int(child.encryption),
         "key_length": child.key_length or 0,
         "encryption_key": keys.encryption.expose(),
         "integrity": 0 if child.integrity is None else int(child.integrity),

@@ -1,4 +1,4 @@
-"""What we have: from the numbers of the DOI to implementations (RFC 7296 section 3.3.2, RFC 8247)."""
+"""What we have for IKE: from the numbers of the DOI to implementations (RFC 7296 section 3.3.2, RFC 8247)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-from caponier.doi.ikev2 import EncryptionId, IntegrityId, KeyExchangeId, PrfId, SequenceNumbersId, TransformType
+from caponier.doi.ikev2 import EncryptionId, IntegrityId, KeyExchangeId, PrfId, TransformType
 from caponier.errors import MisuseError
 from caponier.mechanisms.algorithms import integrity as _integrity
 from caponier.mechanisms.algorithms import key_exchange as _key_exchange
@@ -110,7 +110,6 @@ _WITHOUT_LENGTH: dict[TransformType, frozenset[int]] = {
     TransformType.PRF: frozenset(_PRFS),
     TransformType.INTEGRITY: frozenset((*_INTEGRITIES, IntegrityId.AUTH_NONE)),
     TransformType.KEY_EXCHANGE: frozenset((*_KEY_EXCHANGES, KeyExchangeId.NONE)),
-    TransformType.SEQUENCE_NUMBERS: frozenset((SequenceNumbersId.SEQUENTIAL_32,)),
 }
 
 K = TypeVar("K", EncryptionId, PrfId, IntegrityId, KeyExchangeId)
@@ -149,7 +148,7 @@ def key_exchange(number: KeyExchangeId) -> KeyExchangeAlgorithm:
 
 
 def is_implemented(transform_type: TransformType, number: int, key_length: int | None = None) -> bool:
-    """Whether we can use this transform, for IKE and for ESP alike.
+    """Whether we can use this transform for IKE; of ESP and AH :func:`~.packets.carries` tells.
 
     Args:
         transform_type: what it is for.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from caponier.doi.ikev2 import EncryptionId, IntegrityId, KeyExchangeId, PrfId, TransformType
+from caponier.doi.ikev2 import EncryptionId, IntegrityId, KeyExchangeId, PrfId, ProtocolId, TransformType
 from caponier.doi.keywords import keyword_for
 
 
@@ -42,14 +42,16 @@ class ChildSuite:
     """The algorithms of a Child SA.
 
     Attributes:
-        encryption: the cipher.
+        protocol: ESP or AH.
+        encryption: the cipher; None for AH.
         key_length: its key length in bits, None where it is fixed.
         integrity: None for an AEAD.
         key_exchange: the group of a key exchange of its own; None without one.
         esn: whether sequence numbers have 64 bits (RFC 4303 section 2.2.1).
     """
 
-    encryption: EncryptionId
+    protocol: ProtocolId
+    encryption: EncryptionId | None
     key_length: int | None
     integrity: IntegrityId | None
     key_exchange: KeyExchangeId | None
@@ -57,8 +59,10 @@ class ChildSuite:
 
     @property
     def text(self) -> str:
-        """In the configuration's spelling: ``aes256gcm16``, ``aes128-sha256-ecp256-esn``."""
-        words = [keyword_for(TransformType.ENCRYPTION, self.encryption, self.key_length)]
+        """In the configuration's spelling: ``aes256gcm16``, ``aes128-sha256-ecp256-esn``, for AH ``sha256``."""
+        words = []
+        if self.encryption is not None:
+            words.append(keyword_for(TransformType.ENCRYPTION, self.encryption, self.key_length))
         if self.integrity is not None:
             words.append(keyword_for(TransformType.INTEGRITY, self.integrity, None))
         if self.key_exchange is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from caponier.errors import MisuseError
 from caponier.mechanisms.algorithms.catalog import cipher, integrity, prf
-from caponier.mechanisms.algorithms.integrity import IntegrityAlgorithm
+from caponier.mechanisms.algorithms.packets import integrity_key_octets, packet_cipher
 from caponier.mechanisms.algorithms.prf import PrfAlgorithm
 from caponier.mechanisms.algorithms.suites import ChildSuite, IkeSuite
 from caponier.octets import Secret
@@ -145,15 +145,14 @@ def derive_child_keys(
         suite: what was negotiated.
         shared: g^ir of the exchange's own key exchange, None without one.
     """
-    encryption = cipher(suite.encryption).key_octets(suite.key_length)
-    lengths = _integrity_lengths(suite, encryption)
+    lengths = _child_lengths(suite)
     seed = (b"" if shared is None else shared.expose()) + ni + nr
     with prf_plus(function, sk_d, seed, sum(lengths)) as keymat:
         return ChildKeys(*keymat.split(*lengths))
 
 
-def _integrity_lengths(suite: ChildSuite, encryption: int) -> tuple[int, int, int, int]:
+def _child_lengths(suite: ChildSuite) -> tuple[int, int, int, int]:
     """Encryption before integrity, the initiator's direction before the responder's (RFC 7296 section 2.17)."""
-    algorithm: IntegrityAlgorithm | None = None if suite.integrity is None else integrity(suite.integrity)
-    checksum = 0 if algorithm is None else algorithm.key_length
+    encryption = 0 if suite.encryption is None else packet_cipher(suite.encryption).key_octets(suite.key_length)
+    checksum = 0 if suite.integrity is None else integrity_key_octets(suite.integrity)
     return (encryption, checksum, encryption, checksum)

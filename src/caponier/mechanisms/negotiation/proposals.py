@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from caponier.mechanisms.negotiation.selection import accept, select
 from caponier.mechanisms.negotiation.spelling import (
+    DEFAULT_AH_PROPOSALS,
     DEFAULT_ESP_PROPOSALS,
     DEFAULT_IKE_PROPOSALS,
     format_proposal,
@@ -32,6 +33,7 @@ __all__ = [
     "weak_algorithms",
     "DEFAULT_IKE_PROPOSALS",
     "DEFAULT_ESP_PROPOSALS",
+    "DEFAULT_AH_PROPOSALS",
     "without_key_exchange",
     "select",
     "accept",

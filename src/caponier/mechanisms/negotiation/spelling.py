@@ -286,8 +286,11 @@ DEFAULT_IKE_PROPOSALS: tuple[Proposal, ...] = (
 )
 
 #: The same for ESP. A key exchange is wanted for every Child SA after the first (perfect forward secrecy, RFC 7296
-#: section 2.12), but a peer that does not want it is not refused: NONE is acceptable too.
+#: section 2.12), but a peer that does not want it is not refused: NONE is acceptable too. Sequence numbers of 64 bits
+#: go before those of 32, which a fast link uses up within the hour.
+_NUMBERS = "esn-noesn"
 DEFAULT_ESP_PROPOSALS: tuple[Proposal, ...] = (
-    parse_esp_proposal(f"aes256gcm16-aes128gcm16-chacha20poly1305-{_GROUPS}-none", 1),
-    parse_esp_proposal(f"aes256-aes128-sha384-sha256-sha512-{_GROUPS}-none", 2),
+    parse_esp_proposal(f"aes256gcm16-aes128gcm16-chacha20poly1305-{_GROUPS}-none-{_NUMBERS}", 1),
+    parse_esp_proposal(f"aes256-aes128-sha384-sha256-sha512-{_GROUPS}-none-{_NUMBERS}", 2),
 )
+DEFAULT_AH_PROPOSALS: tuple[Proposal, ...] = (parse_ah_proposal(f"sha384-sha256-sha512-{_GROUPS}-none-{_NUMBERS}", 1),)

@@ -38,7 +38,7 @@ def ike_suite(proposal: Proposal) -> IkeSuite:
 
 
 def child_suite(proposal: Proposal) -> ChildSuite:
-    """The suite of a Child SA of ESP.
+    """The suite of a Child SA of ESP or AH.
 
     Args:
         proposal: what :func:`~.selection.select` or :func:`~.selection.accept` returned.
@@ -46,21 +46,25 @@ def child_suite(proposal: Proposal) -> ChildSuite:
     Raises:
         MisuseError: it is not such a proposal.
     """
-    _require(proposal, ProtocolId.ESP)
-    encryption, integrity = _one(proposal, TransformType.ENCRYPTION), _some(proposal, TransformType.INTEGRITY)
+    _require(proposal, ProtocolId.ESP, ProtocolId.AH)
+    is_ah = proposal.protocol == ProtocolId.AH
+    encryption = None if is_ah else _one(proposal, TransformType.ENCRYPTION)
+    integrity = _some(proposal, TransformType.INTEGRITY)
     key_exchange = _some(proposal, TransformType.KEY_EXCHANGE)
     return ChildSuite(
-        encryption=EncryptionId(encryption.id),
-        key_length=encryption.key_length,
+        protocol=proposal.protocol,
+        encryption=None if encryption is None else EncryptionId(encryption.id),
+        key_length=None if encryption is None else encryption.key_length,
         integrity=None if integrity is None else IntegrityId(integrity.id),
         key_exchange=None if key_exchange is None else KeyExchangeId(key_exchange.id),
         esn=_one(proposal, TransformType.SEQUENCE_NUMBERS).id == SequenceNumbersId.PARTIAL_64,
     )
 
 
-def _require(proposal: Proposal, protocol: ProtocolId) -> None:
-    if proposal.protocol != protocol:
-        raise MisuseError(f"a proposal for {proposal.protocol} where one for {protocol} belongs")
+def _require(proposal: Proposal, *protocols: ProtocolId) -> None:
+    if proposal.protocol not in protocols:
+        wanted = " or ".join(map(str, protocols))
+        raise MisuseError(f"a proposal for {proposal.protocol} where one for {wanted} belongs")
 
 
 def _one(proposal: Proposal, kind: TransformType) -> Transform:

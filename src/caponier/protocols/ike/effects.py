@@ -20,7 +20,7 @@ class DirectionKeys:
     """Keys of one direction of a Child SA.
 
     Attributes:
-        encryption: the cipher's key with its salt behind it (RFC 4106 section 8.1); empty with NULL.
+        encryption: the cipher's key with its salt behind it (RFC 4106 section 8.1); empty with NULL and for AH.
         integrity: the integrity key; empty with an AEAD cipher.
     """
 
@@ -39,7 +39,7 @@ class ChildSa:
         mode: tunnel or transport.
         spi_in: ours, on packets that we receive; host order.
         spi_out: the peer's, on packets that we send; host order.
-        encryption: cipher.
+        encryption: cipher; None for AH.
         key_length: of the cipher, in bits, without salt; None for a cipher of one key length only.
         integrity: None with an AEAD cipher.
         extended_sequence_numbers: whether ESN was agreed (RFC 4304).
@@ -57,7 +57,7 @@ class ChildSa:
     mode: Mode
     spi_in: int
     spi_out: int
-    encryption: EncryptionId
+    encryption: EncryptionId | None
     key_length: int | None
     integrity: IntegrityId | None
     extended_sequence_numbers: bool

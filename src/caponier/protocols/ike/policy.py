@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 
+from caponier.doi.ikev2 import ProtocolId
 from caponier.mechanisms.authentication.certificates import CertificateCredential, CertificateTrust
 from caponier.mechanisms.authentication.identity import Identity, IdentityPattern
 from caponier.mechanisms.authentication.psk import PresharedKey
@@ -85,7 +86,7 @@ class ChildPolicy:
         name: unique within its connection.
         local: traffic selectors on our side.
         remote: traffic selectors on the peer's side.
-        proposals: acceptable ESP proposals, in order of preference; without SPI.
+        proposals: acceptable proposals of one protocol, ESP or AH, in order of preference; without SPI.
         mode: tunnel or transport.
         replay_window: packets, 32 to 4096.
     """
@@ -96,6 +97,11 @@ class ChildPolicy:
     proposals: tuple[Proposal, ...]
     mode: Mode = Mode.TUNNEL
     replay_window: int = 128
+
+    @property
+    def protocol(self) -> ProtocolId:
+        """ESP or AH, as the proposals say."""
+        return self.proposals[0].protocol
 
 
 @dataclass(frozen=True, slots=True)

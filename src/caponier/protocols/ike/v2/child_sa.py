@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from caponier.doi.ikev2 import ProtocolId
+from caponier.doi.ikev2 import NotifyType
 from caponier.errors import CaponierError, NoAdditionalSas, NoProposalChosen, TsUnacceptable
 from caponier.mechanisms.algorithms.catalog import prf
 from caponier.mechanisms.algorithms.suites import ChildSuite
@@ -18,8 +18,10 @@ from caponier.mechanisms.negotiation.suites import child_suite
 from caponier.octets import Secret
 from caponier.protocols.ike.effects import ChildSa, DirectionKeys, InstallChildSa, ReleaseSpi
 from caponier.protocols.ike.events import ChildSaStatus
+from caponier.protocols.ike.messages.message import Message
+from caponier.protocols.ike.messages.payloads import Notify
 from caponier.protocols.ike.path import Path
-from caponier.protocols.ike.policy import ChildPolicy, Connection
+from caponier.protocols.ike.policy import ChildPolicy, Connection, Mode
 from caponier.protocols.ike.v2.steps import InboundSpi, Perform, Step
 
 if TYPE_CHECKING:
@@ -70,12 +72,14 @@ class Agreement:
         proposal: one transform of each type; its SPI is the peer's.
         local: traffic selectors on our side.
         remote: traffic selectors on the peer's side.
+        mode: tunnel or transport.
     """
 
     policy: ChildPolicy
     proposal: Proposal
     local: tuple[TrafficSelector, ...]
     remote: tuple[TrafficSelector, ...]
+    mode: Mode
 
 
 def offer(policy_proposals: Sequence[Proposal], spi: InboundSpi) -> tuple[Proposal, ...]:
@@ -91,8 +95,12 @@ def choose(
     local: Sequence[TrafficSelector],
     remote: Sequence[TrafficSelector],
     proposals_of: dict[str, tuple[Proposal, ...]],
+    asked: Mode,
 ) -> Agreement:
     """Choose as responder which of our policies a request is for, and narrow it (RFC 7296 section 2.9).
+
+    Tunnel mode serves a peer that asks for transport mode ("the responder declines", section 1.3.1), but only
+    where it is ours too.
 
     Args:
         connection: ours.
@@ -100,6 +108,7 @@ def choose(
         local: the peer's selectors for our side: TSr.
         remote: the peer's selectors for its side: TSi.
         proposals_of: what we accept for each policy, by its name.
+        asked: the mode that the peer asks for.
 
     Raises:
         TsUnacceptable: no policy has anything in common with the selectors.
@@ -112,13 +121,35 @@ def choose(
         except TsUnacceptable:
             continue
         try:
+            _require_mode(policy, asked)
             proposal = select(offered, proposals_of[policy.name])
         except NoProposalChosen as error:
-            error.setting = f"child.{policy.name}.proposals"
+            error.setting = error.setting or f"child.{policy.name}.proposals"
             refusal = refusal or error
             continue
-        return Agreement(policy, proposal, ours, theirs)
+        return Agreement(policy, proposal, ours, theirs, policy.mode)
     raise refusal or _unacceptable(connection, local, remote)
+
+
+def asked_mode(message: Message) -> Mode:
+    """The mode that a request asks for, or that an answer agrees to (RFC 7296 section 1.3.1)."""
+    return Mode.TUNNEL if message.notify(NotifyType.USE_TRANSPORT_MODE) is None else Mode.TRANSPORT
+
+
+def mode_notifies(mode: Mode) -> tuple[Notify, ...]:
+    """``[N(USE_TRANSPORT_MODE)]`` of a request or its answer."""
+    return () if mode is Mode.TUNNEL else (Notify(NotifyType.USE_TRANSPORT_MODE),)
+
+
+def _require_mode(policy: ChildPolicy, asked: Mode) -> None:
+    if policy.mode is Mode.TRANSPORT and asked is Mode.TUNNEL:
+        raise NoProposalChosen(
+            "the peer asks for tunnel mode, we want transport mode",
+            offered=asked.value,
+            accepted=policy.mode.value,
+            hint="set the same mode on both sides",
+            setting=f"child.{policy.name}.mode",
+        )
 
 
 def _unacceptable(
@@ -234,8 +265,8 @@ def _child(
     return ChildSa(
         connection=sa.require_connection(peer).name,
         name=policy.name,
-        protocol=ProtocolId.ESP,
-        mode=policy.mode,
+        protocol=suite.protocol,
+        mode=agreement.mode,
         spi_in=spi.value,
         spi_out=int.from_bytes(agreement.proposal.spi),
         encryption=suite.encryption,

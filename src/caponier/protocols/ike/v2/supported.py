@@ -1,6 +1,6 @@
 """Which numbers of the registries this implementation speaks: what ``caponier doi`` marks.
 
-Algorithms are told by :func:`caponier.mechanisms.algorithms.catalog.is_implemented`. A test compares the notify types here
+Algorithms are told by :func:`caponier.mechanisms.algorithms.catalog.is_implemented` and :func:`~.packets.carries`. A test compares the notify types here
 with those that the exchanges name.
 """
 
@@ -29,6 +29,7 @@ from caponier.doi.ikev2 import (
 )
 from caponier.doi.open_enum import OpenEnum
 from caponier.mechanisms.algorithms.catalog import is_implemented
+from caponier.mechanisms.algorithms.packets import carries
 from caponier.mechanisms.authentication.signatures import LEGACY_METHODS, SUPPORTED_HASHES
 from caponier.protocols.ike.v2.repertoire import REPERTOIRE
 
@@ -61,6 +62,7 @@ NOTIFIES = frozenset(
         NotifyType.NAT_DETECTION_SOURCE_IP,
         NotifyType.NAT_DETECTION_DESTINATION_IP,
         NotifyType.COOKIE,
+        NotifyType.USE_TRANSPORT_MODE,
         NotifyType.REKEY_SA,
         NotifyType.SIGNATURE_HASH_ALGORITHMS,
     )
@@ -88,7 +90,7 @@ _SPOKEN: Mapping[type[OpenEnum], frozenset[int]] = MappingProxyType(
                 PayloadType.SK,
             )
         ),
-        ProtocolId: frozenset((ProtocolId.NONE, ProtocolId.IKE, ProtocolId.ESP)),
+        ProtocolId: frozenset((ProtocolId.NONE, ProtocolId.IKE, ProtocolId.AH, ProtocolId.ESP)),
         NotifyType: NOTIFIES,
         TransformType: frozenset(_TRANSFORMS.values()),
         TransformAttributeType: frozenset((TransformAttributeType.KEY_LENGTH,)),
@@ -112,9 +114,16 @@ _SPOKEN: Mapping[type[OpenEnum], frozenset[int]] = MappingProxyType(
 )
 
 
+def _is_spoken(transform_type: TransformType, number: int, key_length: int | None) -> bool:
+    """For IKE, ESP or AH."""
+    return is_implemented(transform_type, number, key_length) or any(
+        carries(protocol, transform_type, number, key_length) for protocol in (ProtocolId.ESP, ProtocolId.AH)
+    )
+
+
 def is_supported(registry: type[OpenEnum], number: int) -> bool:
     """Whether this implementation speaks a number of a registry."""
     transform_type = _TRANSFORMS.get(registry)
     if transform_type is not None:
-        return any(is_implemented(transform_type, number, length) for length in _KEY_LENGTHS)
+        return any(_is_spoken(transform_type, number, length) for length in _KEY_LENGTHS)
     return number in _SPOKEN.get(registry, frozenset())

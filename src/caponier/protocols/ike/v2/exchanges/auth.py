@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from caponier.doi.ikev2 import AuthMethod, CertEncoding, ExchangeType, NotifyType, ProtocolId
-from caponier.errors import AuthenticationFailed, CaponierError, PeerError, WireError
+from caponier.doi.ikev2 import AuthMethod, CertEncoding, ExchangeType, NotifyType
+from caponier.errors import AuthenticationFailed, CaponierError, Disposition, PeerError, PeerRejected, WireError
 from caponier.mechanisms.algorithms.catalog import prf
 from caponier.mechanisms.authentication.certificates import CertificateCredential, CertificateTrust, verify_chain
 from caponier.mechanisms.authentication.evidence import PeerAuthenticated
@@ -40,8 +40,17 @@ from caponier.protocols.ike.messages.payloads import (
     TrafficSelectorsInitiator,
     TrafficSelectorsResponder,
 )
-from caponier.protocols.ike.policy import ChildPolicy, Connection
-from caponier.protocols.ike.v2.child_sa import Agreement, choose, install, offer, policy_offer
+from caponier.protocols.ike.policy import ChildPolicy, Connection, Mode
+from caponier.protocols.ike.v2.child_sa import (
+    Agreement,
+    asked_mode,
+    choose,
+    install,
+    mode_notifies,
+    offer,
+    policy_offer,
+)
+from caponier.protocols.ike.v2.exchanges.delete import decline_child_sa
 from caponier.protocols.ike.v2.exchanges.informational import InformationalRequest
 from caponier.protocols.ike.v2.exchanges.init import InitResult, certificate_requests
 from caponier.protocols.ike.v2.explain import rejected
@@ -193,6 +202,7 @@ class IkeAuthRequest:
             *certificate_requests((self.connection,)),
             *(() if wanted is None else (IdentificationResponder(wanted),)),
             self.proof.authentication,
+            *mode_notifies(self.policy.mode),
             SecurityAssociation(self.offered),
             TrafficSelectorsInitiator(self.policy.local),
             TrafficSelectorsResponder(self.policy.remote),
@@ -218,7 +228,7 @@ def initiate(sa: IkeSa, connection: Connection, init: InitResult) -> Step[None]:
     policy = connection.children[0]
     me = IdentificationInitiator(connection.local.identity)
     proof = yield from _prove(sa, connection, init, me.body)
-    with (yield from allocate_spi(ProtocolId.ESP, sa.give_back)) as spi:
+    with (yield from allocate_spi(policy.protocol, sa.give_back)) as spi:
         offered = offer([without_key_exchange(each) for each in policy.proposals], spi)
         is_only = not sa.host.has_peer(sa)
         reply = yield from request(IkeAuthRequest(connection, policy, me, proof, offered, is_only))
@@ -262,6 +272,13 @@ def _first_child(
         yield from install(sa, peer, agreement, spi, init.ni, init.nr, is_requester=True)
     except CaponierError as error:
         sa.report_failure(error, child=policy.name)
+        decline(sa, spi, reply)
+
+
+def decline(sa: IkeSa, spi: InboundSpi, reply: Message) -> None:
+    """Let the peer drop the Child SA that its answer made, if it made one, and that we do not take."""
+    if reply.all(SecurityAssociation):
+        sa.requests.enqueue(decline_child_sa(sa, spi.protocol, spi.octets))
 
 
 def accept_reply(
@@ -284,7 +301,32 @@ def accept_reply(
     remote = reply.one(TrafficSelectorsResponder).ranges
     _require_subset(local, policy.local)
     _require_subset(remote, policy.remote)
-    return Agreement(policy, proposal, local, remote)
+    return Agreement(policy, proposal, local, remote, _require_mode(reply, policy))
+
+
+def _require_mode(reply: Message, policy: ChildPolicy) -> Mode:
+    """The mode that both sides use.
+
+    Raises:
+        PeerRejected: we asked for transport mode, and the peer made it a tunnel (section 1.3.1).
+        WireError: the other way round, which nobody may.
+    """
+    mode = asked_mode(reply)
+    if mode is policy.mode:
+        return mode
+    if mode is Mode.TRANSPORT:
+        raise WireError(
+            "the peer answers with transport mode, we asked for a tunnel",
+            field="USE_TRANSPORT_MODE",
+            section="RFC 7296 section 1.3.1",
+            disposition=Disposition.FAIL_CHILD,
+        )
+    raise PeerRejected(
+        "the peer declines transport mode",
+        notify=int(NotifyType.USE_TRANSPORT_MODE),
+        hint="set the same mode on both sides",
+        setting=f"child.{policy.name}.mode",
+    )
 
 
 def _require_subset(answered: Sequence[TrafficSelector], ours: Sequence[TrafficSelector]) -> None:
@@ -379,8 +421,9 @@ def _answer_child(
     local, remote = message.one(TrafficSelectorsResponder).ranges, message.one(TrafficSelectorsInitiator).ranges
     try:
         accepted = {policy.name: tuple(map(without_key_exchange, policy.proposals)) for policy in connection.children}
-        agreement = choose(connection, tuple(map(without_key_exchange, offered.proposals)), local, remote, accepted)
-        with (yield from allocate_spi(ProtocolId.ESP, sa.give_back)) as spi:
+        proposals = tuple(map(without_key_exchange, offered.proposals))
+        agreement = choose(connection, proposals, local, remote, accepted, asked_mode(message))
+        with (yield from allocate_spi(agreement.policy.protocol, sa.give_back)) as spi:
             yield from install(sa, peer, agreement, spi, init.ni, init.nr, is_requester=False)
             return answer_payloads(agreement, spi)
     except CaponierError as error:
@@ -388,10 +431,18 @@ def _answer_child(
         return (notify_of(error) or Notify(NotifyType.NO_PROPOSAL_CHOSEN),)
 
 
-def answer_payloads(agreement: Agreement, spi: InboundSpi) -> tuple[Payload, ...]:
-    """``SAr2, TSi, TSr``: the peer's proposal with our SPI, and what is left of its selectors."""
+def answer_payloads(agreement: Agreement, spi: InboundSpi, *between: Payload) -> tuple[Payload, ...]:
+    """What a responder says of a Child SA: ``[N(USE_TRANSPORT_MODE)], SAr2, [Nr, KEr,] TSi, TSr``.
+
+    Args:
+        agreement: what was chosen of the peer's offer.
+        spi: ours, which goes into the proposal.
+        between: the nonce and the key exchange of CREATE_CHILD_SA.
+    """
     return (
+        *mode_notifies(agreement.mode),
         SecurityAssociation((replace(agreement.proposal, spi=spi.octets),)),
+        *between,
         TrafficSelectorsInitiator(agreement.remote),
         TrafficSelectorsResponder(agreement.local),
     )

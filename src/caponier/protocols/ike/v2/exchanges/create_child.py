@@ -11,8 +11,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from caponier.doi.ikev2 import ExchangeType, KeyExchangeId, NotifyType, ProtocolId
+from caponier.doi.ikev2 import ExchangeType, KeyExchangeId, NotifyType
 from caponier.errors import (
+    CaponierError,
     InvalidKe,
     NoAdditionalSas,
     PeerRejected,
@@ -36,8 +37,16 @@ from caponier.protocols.ike.messages.payloads import (
 )
 from caponier.protocols.ike.messages.rules import rekeys_ike
 from caponier.protocols.ike.policy import ChildPolicy, Connection
-from caponier.protocols.ike.v2.child_sa import Agreement, choose, install, offer, require_room
-from caponier.protocols.ike.v2.exchanges.auth import accept_reply, answer_payloads
+from caponier.protocols.ike.v2.child_sa import (
+    Agreement,
+    asked_mode,
+    choose,
+    install,
+    mode_notifies,
+    offer,
+    require_room,
+)
+from caponier.protocols.ike.v2.exchanges.auth import accept_reply, answer_payloads, decline
 from caponier.protocols.ike.v2.exchanges.init import NONCE_LENGTH, groups_of, require_nonce
 from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.lanes import Exchange
@@ -74,6 +83,7 @@ class CreateChildRequest:
     def payloads(self) -> Sequence[Payload]:
         key = () if self.group is None or self.pair is None else (KeyExchange(self.group, self.pair.public),)
         return (
+            *mode_notifies(self.policy.mode),
             SecurityAssociation(self.offered),
             Nonce(self.ni),
             *key,
@@ -81,14 +91,14 @@ class CreateChildRequest:
             TrafficSelectorsResponder(self.policy.remote),
         )
 
-    def read(self, reply: Message) -> GroupRequired | tuple[Agreement, Message]:
-        """Parse the reply: the agreement and the rest of it, or the group that the peer wants."""
+    def read(self, reply: Message) -> GroupRequired | Message:
+        """Parse the reply, or the group that the peer wants."""
         wanted = reply.notify(NotifyType.INVALID_KE_PAYLOAD)
         if wanted is not None:
             group = KeyExchangeId(int.from_bytes(wanted.data[:2]))
             if group != self.group and group in groups_of(self.offered):
                 return GroupRequired(group)
-        return accept_reply(reply, self.connection, self.policy, self.offered), reply
+        return reply
 
 
 def create_child(sa: IkeSa, policy: ChildPolicy) -> Exchange:
@@ -104,7 +114,7 @@ def create_child(sa: IkeSa, policy: ChildPolicy) -> Exchange:
 def _initiate(sa: IkeSa, policy: ChildPolicy) -> Step[None]:
     peer = _proven(sa)
     rng = sa.host.rng
-    with (yield from allocate_spi(ProtocolId.ESP, sa.give_back)) as spi:
+    with (yield from allocate_spi(policy.protocol, sa.give_back)) as spi:
         offered = offer(policy.proposals, spi)
         group: KeyExchangeId | None = next((each for each in groups_of(offered) if each != KeyExchangeId.NONE), None)
         for _ in range(MAX_ATTEMPTS):
@@ -115,7 +125,7 @@ def _initiate(sa: IkeSa, policy: ChildPolicy) -> Step[None]:
             if isinstance(reply, GroupRequired):
                 group = reply.group
                 continue
-            yield from _conclude(sa, peer, wanted, spi, *reply)
+            yield from _conclude(sa, peer, wanted, spi, reply)
             return
     raise PeerRejected(
         "CREATE_CHILD_SA: the peer asks for ever new groups",
@@ -129,13 +139,17 @@ def _conclude(
     peer: PeerAuthenticated,
     wanted: CreateChildRequest,
     spi: InboundSpi,
-    agreement: Agreement,
     reply: Message,
 ) -> Step[None]:
-    nr = reply.one(Nonce).data
-    require_nonce(nr, sa.protector.suite)
-    with _shared(agreement, wanted.pair, wanted.group, reply) or nullcontext() as shared:
-        yield from install(sa, peer, agreement, spi, wanted.ni, nr, is_requester=True, shared=shared)
+    try:
+        agreement = accept_reply(reply, wanted.connection, wanted.policy, wanted.offered)
+        nr = reply.one(Nonce).data
+        require_nonce(nr, sa.protector.suite)
+        with _shared(agreement, wanted.pair, wanted.group, reply) or nullcontext() as shared:
+            yield from install(sa, peer, agreement, spi, wanted.ni, nr, is_requester=True, shared=shared)
+    except CaponierError:
+        decline(sa, spi, reply)
+        raise
 
 
 def _shared(agreement: Agreement, pair: KeyPair | None, group: KeyExchangeId | None, message: Message) -> Secret | None:
@@ -171,13 +185,14 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     local, remote = message.one(TrafficSelectorsResponder).ranges, message.one(TrafficSelectorsInitiator).ranges
     ni = message.one(Nonce).data
     require_nonce(ni, sa.protector.suite)
-    agreement = choose(connection, offered, local, remote, {each.name: each.proposals for each in connection.children})
+    accepted = {each.name: each.proposals for each in connection.children}
+    agreement = choose(connection, offered, local, remote, accepted, asked_mode(message))
     payloads, shared = _answer_key_exchange(sa, agreement, message)
     nr = sa.host.rng(NONCE_LENGTH)
-    with shared or nullcontext() as secret, (yield from allocate_spi(ProtocolId.ESP, sa.give_back)) as spi:
+    protocol = agreement.policy.protocol
+    with shared or nullcontext() as secret, (yield from allocate_spi(protocol, sa.give_back)) as spi:
         yield from install(sa, peer, agreement, spi, ni, nr, is_requester=False, shared=secret)
-        sa_payload, *selectors = answer_payloads(agreement, spi)
-        return Answer((sa_payload, Nonce(nr), *payloads, *selectors))
+        return Answer(answer_payloads(agreement, spi, Nonce(nr), *payloads))
 
 
 def _answer_key_exchange(

@@ -35,6 +35,24 @@ def _delete_ike_sa() -> Step[None]:
     yield from request(InformationalRequest((Delete(ProtocolId.IKE),)))
 
 
+def decline_child_sa(sa: IkeSa, protocol: ProtocolId, spi: bytes) -> Exchange:
+    """Tell the peer to drop a Child SA that it made and that we do not take.
+
+    Where the peer's choice is unacceptable it still has the Child SA: "the initiator MUST delete the SA"
+    (RFC 7296 section 1.3.1).
+
+    Args:
+        sa: the IKE SA.
+        protocol: ESP or AH.
+        spi: ours, 4 octets.
+    """
+
+    def body() -> Step[None]:
+        yield from request(InformationalRequest((Delete(protocol, (spi,)),)))
+
+    return Exchange(ExchangeType.INFORMATIONAL, body, sa.exchange_failed)
+
+
 def delete_child_sa(sa: IkeSa, record: ChildRecord, reason: str) -> Exchange:
     """Stop using a Child SA, then tell the peer."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,8 +48,15 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     if any(delete.protocol == ProtocolId.IKE for delete in deletes):
         return Answer((), lambda: sa.finish("the peer deleted the IKE SA"))
     removed = [record for delete in deletes for record in _remove(sa, delete)]
-    spis = tuple(record.child.spi_in.to_bytes(4) for record in removed)
-    return Answer((Delete(ProtocolId.ESP, spis),) if spis else ())
+    return Answer(tuple(_deletes(removed)))
+
+
+def _deletes(removed: Sequence[ChildRecord]) -> Iterator[Delete]:
+    """The other direction of what the peer deleted: one Delete for each protocol (section 1.4.1)."""
+    for protocol in (ProtocolId.ESP, ProtocolId.AH):
+        spis = tuple(each.child.spi_in.to_bytes(4) for each in removed if each.child.protocol == protocol)
+        if spis:
+            yield Delete(protocol, spis)
 
 
 def _close_for(sa: IkeSa, notify: Notify) -> Answer:
