@@ -29,12 +29,10 @@ from caponier.mechanisms.authentication.identity import (
 )
 from caponier.mechanisms.authentication.psk import PresharedKey
 from caponier.mechanisms.negotiation.proposals import (
-    DEFAULT_AH_PROPOSALS,
     DEFAULT_ESP_PROPOSALS,
     DEFAULT_IKE_PROPOSALS,
     Proposal,
     Transform,
-    parse_ah_proposal,
     parse_esp_proposal,
     parse_ike_proposal,
     weak_algorithms,
@@ -241,15 +239,10 @@ class _Composer:
             name=name,
             local=self._selectors((*key, "local"), table.local),
             remote=self._selectors((*key, "remote"), table.remote),
-            proposals=self._child_proposals((*key, "proposals"), table),
+            proposals=self._proposals((*key, "proposals"), table.proposals, parse_esp_proposal, DEFAULT_ESP_PROPOSALS),
             mode=Mode(table.mode),
             replay_window=table.replay_window,
         )
-
-    def _child_proposals(self, key: tuple[str, ...], table: ChildTable) -> tuple[Proposal, ...]:
-        if table.protocol == "ah":
-            return self._proposals(key, table.proposals, parse_ah_proposal, DEFAULT_AH_PROPOSALS)
-        return self._proposals(key, table.proposals, parse_esp_proposal, DEFAULT_ESP_PROPOSALS)
 
     def _selectors(self, key: tuple[str, ...], texts: list[str]) -> tuple[TrafficSelector, ...]:
         if not texts:

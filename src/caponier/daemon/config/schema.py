@@ -57,8 +57,8 @@ class ChildTable(Table):
 
     local: Texts = Field(description='networks on our side: "10.1.0.0/16", "10.1.0.5[tcp/443]"')
     remote: Texts = Field(description="networks on the peer's side")
-    protocol: Literal["esp", "ah"] = Field(default="esp", description="the protocol; ah does not encrypt")
-    mode: Literal["tunnel", "transport"] = Field(default="tunnel", description="the mode; transport is host to host")
+    protocol: Literal["esp"] = Field(default="esp", description="the protocol")
+    mode: Literal["tunnel"] = Field(default="tunnel", description="the mode")
     proposals: Texts | None = Field(default=None, description='algorithms, best first: "aes256gcm16"')
     replay_window: int = Field(default=128, ge=32, le=4096, description="packets")
 

@@ -15,6 +15,7 @@ from caponier.errors import EngineError
 from caponier.mechanisms.negotiation.selectors import TrafficSelector
 from caponier.protocols.ike.effects import ChildSa, DirectionKeys
 from caponier.protocols.ike.path import Path
+from caponier.protocols.ike.policy import Mode
 
 _FIRST_SPI = 256  #: RFC 4303 section 2.1
 _PlaneSelector = tuple[int, int, int, str, str]
@@ -104,6 +105,8 @@ class UserspaceEngine:
 
     def install(self, child: ChildSa) -> None:
         """Inbound before outbound before policy: nothing is sent before its answer can be received."""
+        if child.mode is not Mode.TUNNEL:
+            raise EngineError(f"the user-space engine does not carry {child.mode.value} mode")
         with _told():
             self._install_inbound(child)
             try:
