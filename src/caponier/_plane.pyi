@@ -36,6 +36,7 @@ class Plane:
         encryption_key: bytes,
         integrity: int,
         integrity_key: bytes,
+        esn: bool = False,
         replay_window: int,
         local: list[_Selector],
         remote: list[_Selector],
@@ -46,7 +47,8 @@ class Plane:
 
         ``encryption`` and ``integrity`` are transform ids of IKEv2 (types 1 and 3; integrity 0 for an AEAD);
         ``key_length`` bits without salt; ``encryption_key`` with the salt behind it. A packet that comes out
-        must match ``remote`` by source and ``local`` by destination.
+        must match ``remote`` by source and ``local`` by destination. ``esn``: whether sequence numbers have 64 bits
+        (RFC 4304).
         """
     def install_outbound(
         self,
@@ -57,12 +59,17 @@ class Plane:
         encryption_key: bytes,
         integrity: int,
         integrity_key: bytes,
+        esn: bool = False,
+        tfc: int = 0,
         local_address: str,
         local_port: int,
         remote_address: str,
         remote_port: int,
     ) -> int:
-        """Add an outbound ESP tunnel-mode SA; returns its handle. Ports 0 and 0 mean raw ESP, else ESP in UDP."""
+        """Add an outbound ESP tunnel-mode SA; returns its handle. Ports 0 and 0 mean raw ESP, else ESP in UDP.
+
+        ``tfc``: octets up to which inner packets are padded (RFC 4303 section 2.7); 0 for not at all.
+        """
     def move_outbound(
         self, handle: int, *, local_address: str, local_port: int, remote_address: str, remote_port: int
     ) -> None:
@@ -106,7 +113,9 @@ class Sealer:
         encryption_key: bytes,
         integrity: int,
         integrity_key: bytes,
+        esn: bool = False,
         sequence: int = 1,
+        tfc: int = 0,
     ) -> None: ...
     def seal(self, inner: bytes) -> bytes:
         """From an inner IP packet to an ESP packet (no outer IP, no UDP)."""
@@ -123,6 +132,7 @@ class Opener:
         encryption_key: bytes,
         integrity: int,
         integrity_key: bytes,
+        esn: bool = False,
         replay_window: int = 64,
     ) -> None: ...
     def open(self, esp: bytes) -> bytes:

@@ -83,10 +83,27 @@ def _cbc(bits: int, sha: int) -> Suite:
     return Suite(f"aes{bits}-sha{sha}", 12, bits, bits // 8, integrity, sha // 8, 16, 16, sha // 16, ("AES-CBC", mac))
 
 
+def _ccm(bits: int, icv: int, number: int) -> Suite:
+    return Suite(f"aes{bits}ccm{icv}", number, bits, bits // 8 + 3, 0, 0, 8, 4, icv, ("AES-CCM", None))
+
+
+def _ctr(bits: int) -> Suite:
+    return Suite(f"aes{bits}ctr-sha1", 13, bits, bits // 8 + 4, 2, 20, 8, 4, 12, ("AES-CTR", "HMAC-SHA1-96"))
+
+
 CHACHA = Suite("chacha20poly1305", 28, 0, 36, 0, 0, 8, 4, 16, ("CHACHA20-POLY1305", None))
 SUITES = (
     *(_gcm(bits) for bits in (128, 192, 256)),
     CHACHA,
     *(_cbc(bits, sha) for bits in (128, 192, 256) for sha in (256, 384, 512)),
+)
+#: What scapy knows of the rest; its CCM and GCM have one length of the ICV each.
+MORE = (
+    *(_ccm(bits, 16, 16) for bits in (128, 256)),
+    *(_ctr(bits) for bits in (128, 192, 256)),
+    Suite("null-sha256", 11, 0, 0, 12, 32, 0, 4, 16, ("NULL", "SHA2-256-128")),
+    Suite("3des-md5", 3, 0, 24, 1, 16, 8, 8, 12, ("3DES", "HMAC-MD5-96")),
+    Suite("aes128-sha1", 12, 128, 16, 2, 20, 16, 16, 12, ("AES-CBC", "HMAC-SHA1-96")),
+    Suite("aes128-aescmac", 12, 128, 16, 8, 16, 16, 16, 12, ("AES-CBC", "AES-CMAC-96")),
 )
 GCM, CBC = SUITES[0], SUITES[4]  #: one of each construction, where the construction is what matters

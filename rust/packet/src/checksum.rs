@@ -76,6 +76,18 @@ impl Checksum {
     }
 }
 
+/// The checksum of a message in which the word `old` becomes `new` (RFC 1624 section 3, equation 3).
+///
+/// A word at an odd offset counts with its octets swapped, in the old and in the new one.
+#[must_use]
+pub fn updated(checksum: u16, old: u16, new: u16) -> u16 {
+    Checksum::new()
+        .plus_word(!checksum)
+        .plus_word(!old)
+        .plus_word(new)
+        .finish()
+}
+
 fn add_carry(a: u64, b: u64) -> u64 {
     let (sum, carry) = a.overflowing_add(b);
     sum.wrapping_add(u64::from(carry))
@@ -121,7 +133,30 @@ mod tests {
         assert_eq!(Checksum::new().plus(&[0xff, 0xff]).finish_udp(), 0xffff);
     }
 
+    /// RFC 1624 section 4: the example that equation 2 gets wrong.
+    #[test]
+    fn rfc1624_example() {
+        assert_eq!(updated(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
     proptest! {
+        /// RFC 1624 section 3: an update is what a new computation gives.
+        #[test]
+        fn an_update_equals_a_new_sum(mut octets in proptest::collection::vec(any::<u8>(), 4..100), at: proptest::sample::Index, new: u16) {
+            octets[0] |= 1; // a sum of nothing but zeros is the one that has two checksums
+            let before = Checksum::new().plus(&octets).finish();
+            let at = 2 + at.index(octets.len() - 3);
+            let old = u16::from_be_bytes([octets[at], octets[at + 1]]);
+            octets[at..at + 2].copy_from_slice(&new.to_be_bytes());
+            let after = Checksum::new().plus(&octets).finish();
+            let update = if at % 2 == 0 {
+                updated(before, old, new)
+            } else {
+                updated(before, old.swap_bytes(), new.swap_bytes())
+            };
+            prop_assert_eq!(update, after);
+        }
+
         /// RFC 1071 section 1, word by word, is the oracle.
         #[test]
         fn equals_the_definition(octets in proptest::collection::vec(any::<u8>(), 0..2000)) {

@@ -2,10 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::{ipv4, ipv6, protocol, u16_at, Malformed};
-
-/// More extension headers than any honest packet has.
-const MAX_EXTENSION_HEADERS: usize = 16;
+use crate::extension::Extensions;
+use crate::{ipv4, ipv6, protocol, Malformed};
 
 /// The selectors of an inner packet, and where its parts begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +123,7 @@ impl Inner {
     }
 }
 
-/// The extension headers of IPv6 (RFC 8200 section 4).
+/// What stands behind the extension headers of IPv6.
 struct Chain {
     protocol: u8,
     at: usize,
@@ -141,59 +139,17 @@ impl Chain {
             fragment: Fragment::Whole,
             is_routed: false,
         };
-        for _ in 0..MAX_EXTENSION_HEADERS {
-            // What follows the header of a later fragment is not a header.
-            if chain.fragment == Fragment::Later || !is_extension(chain.protocol) {
-                return Ok(chain);
+        for extension in Extensions::new(packet) {
+            let extension = extension?;
+            chain.protocol = extension.next_header;
+            chain.at = extension.end;
+            match extension.kind {
+                protocol::IPV6_FRAGMENT => chain.fragment = extension.fragment,
+                protocol::IPV6_ROUTE => chain.is_routed = true,
+                _ => {}
             }
-            chain.step(packet)?;
         }
-        Err(Malformed::new(
-            "ipv6.next_header",
-            "too many extension headers",
-        ))
-    }
-
-    fn step(&mut self, packet: &[u8]) -> Result<(), Malformed> {
-        let Some(header) = packet.get(self.at..self.at + 8) else {
-            return Err(Malformed::new("ipv6.extension", "outside the packet"));
-        };
-        let mut length = 8 + 8 * usize::from(header[1]);
-        match self.protocol {
-            protocol::IPV6_FRAGMENT => {
-                length = 8; // RFC 8200 section 4.5: the second octet is reserved
-                self.fragment = v6_fragment(u16_at(header, 2));
-            }
-            protocol::IPV6_ROUTE => self.is_routed = true,
-            _ => {}
-        }
-        self.protocol = header[0];
-        self.at += length;
-        if self.at > packet.len() {
-            return Err(Malformed::new(
-                "ipv6.extension_length",
-                "outside the packet",
-            ));
-        }
-        Ok(())
-    }
-}
-
-fn is_extension(next_header: u8) -> bool {
-    matches!(
-        next_header,
-        protocol::HOP_BY_HOP
-            | protocol::IPV6_ROUTE
-            | protocol::IPV6_FRAGMENT
-            | protocol::IPV6_OPTIONS
-    )
-}
-
-fn v6_fragment(word: u16) -> Fragment {
-    match (word & 0xfff8, word & 1) {
-        (0, 0) => Fragment::Whole, // an atomic fragment (RFC 6946)
-        (0, _) => Fragment::First,
-        _ => Fragment::Later,
+        Ok(chain)
     }
 }
 

@@ -7,9 +7,12 @@ use crate::{u16_at, Malformed};
 
 /// Octets of a header without options.
 pub const HEADER_LEN: usize = 20;
+/// Where the protocol stands.
+pub(crate) const PROTOCOL_AT: usize = field::PROTOCOL;
 /// The DF bit in [`Packet::fragment_word`].
 pub const DONT_FRAGMENT: u16 = 0x4000;
-const MORE_FRAGMENTS: u16 = 0x2000;
+/// The MF bit in [`Packet::fragment_word`].
+pub const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET: u16 = 0x1fff;
 
 /// A view of an IPv4 packet whose lengths were checked.
@@ -125,6 +128,11 @@ impl<T: AsRef<[u8]>> Packet<T> {
         &self.0.as_ref()[field::ADDRESSES]
     }
 
+    /// The header checksum.
+    pub fn checksum(&self) -> u16 {
+        u16_at(self.0.as_ref(), field::CHECKSUM.start)
+    }
+
     /// True when the header checksum is right.
     pub fn is_header_intact(&self) -> bool {
         let header = &self.0.as_ref()[..self.header_len()];
@@ -141,6 +149,21 @@ impl<T: AsRef<[u8]> + AsMut<[u8]>> Packet<T> {
     /// Set the identification; the header checksum must be filled again.
     pub fn set_identification(&mut self, identification: u16) {
         self.0.as_mut()[field::IDENTIFICATION].copy_from_slice(&identification.to_be_bytes());
+    }
+
+    /// Set DSCP and ECN; the header checksum must be filled again.
+    pub fn set_type_of_service(&mut self, type_of_service: u8) {
+        self.0.as_mut()[field::TYPE_OF_SERVICE] = type_of_service;
+    }
+
+    /// Set flags and fragment offset; the header checksum must be filled again.
+    pub fn set_fragment_word(&mut self, word: u16) {
+        self.0.as_mut()[field::FRAGMENT].copy_from_slice(&word.to_be_bytes());
+    }
+
+    /// Set the header checksum.
+    pub fn set_checksum(&mut self, checksum: u16) {
+        self.0.as_mut()[field::CHECKSUM].copy_from_slice(&checksum.to_be_bytes());
     }
 
     /// Compute the header checksum.

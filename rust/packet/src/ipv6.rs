@@ -7,6 +7,9 @@ use crate::{u16_at, Malformed};
 /// Octets of the fixed header.
 pub const HEADER_LEN: usize = 40;
 
+/// Where the next header stands.
+pub(crate) const NEXT_HEADER_AT: usize = field::NEXT_HEADER;
+
 /// A view of an IPv6 packet whose lengths were checked.
 ///
 /// ```text
@@ -94,6 +97,13 @@ impl<T: AsRef<[u8]>> Packet<T> {
 }
 
 impl<T: AsRef<[u8]> + AsMut<[u8]>> Packet<T> {
+    /// Set DSCP and ECN.
+    pub fn set_traffic_class(&mut self, traffic_class: u8) {
+        let octets = self.0.as_mut();
+        octets[0] = octets[0] & 0xf0 | traffic_class >> 4;
+        octets[1] = octets[1] & 0x0f | traffic_class << 4;
+    }
+
     /// Set the payload length.
     pub fn set_payload_len(&mut self, length: u16) {
         self.0.as_mut()[field::PAYLOAD_LENGTH].copy_from_slice(&length.to_be_bytes());

@@ -4,7 +4,10 @@
 //! [`Window::accept`], after the ICV was verified, moves the window, so a forged sequence number cannot. Between the
 //! two another thread may have accepted the same number, so the second step decides.
 //!
-//! Sequence numbers are 64 bits wide inside: with ESN (RFC 4304) the caller finds the upper half first.
+//! Sequence numbers are 64 bits wide inside: with ESN (RFC 4304) [`Window::number`] finds the upper half first.
+
+use crate::esn;
+use crate::sequence::Width;
 
 /// Sizes that a window may have, in packets. RFC 4303 section 3.4.3 demands 32 and recommends 64.
 pub const SIZES: std::ops::RangeInclusive<u32> = 32..=4096;
@@ -46,6 +49,16 @@ impl Window {
             size,
             top: 0,
         })
+    }
+
+    /// The whole number of a packet that carries `lower`: with ESN the upper half follows from the window (RFC 4303
+    /// appendix A2.2).
+    #[inline]
+    pub fn number(&self, lower: u32, width: Width) -> Result<u64, Refused> {
+        match width {
+            Width::Bits32 => Ok(lower.into()),
+            Width::Bits64 => esn::recover(self.top, self.size, lower).ok_or(Refused::TooOld),
+        }
     }
 
     /// Say whether `sequence` could be accepted. Changes nothing.
@@ -160,6 +173,22 @@ mod tests {
             assert_eq!(window.check(1_000_000), Ok(()));
         }
         assert_eq!(window.accept(2), Ok(()));
+    }
+
+    /// RFC 4303 appendix A2: the window slides from one subspace of 2^32 numbers into the next.
+    #[test]
+    fn numbers_follow_the_window() {
+        let mut window = Window::new(64).expect("a size");
+        assert_eq!(window.number(1, Width::Bits64), Ok(1));
+        let before = Err(Refused::TooOld);
+        assert_eq!(window.number(u32::MAX, Width::Bits64), before);
+        assert_eq!(window.accept(0xffff_fffe), Ok(()));
+        assert_eq!(window.number(2, Width::Bits64), Ok(0x1_0000_0002));
+        assert_eq!(window.accept(0x1_0000_0002), Ok(()));
+        assert_eq!(window.number(0xffff_ffff, Width::Bits64), Ok(0xffff_ffff));
+        assert_eq!(window.accept(0xffff_ffff), Ok(()));
+        assert_eq!(window.check(0xffff_fffe), Err(Refused::Replayed));
+        assert_eq!(window.number(7, Width::Bits32), Ok(7));
     }
 
     #[test]

@@ -105,14 +105,27 @@ impl<'a> Plan<'a> {
     /// # Panics
     /// If `index` is not below [`Plan::count`] or `out` has not [`Plan::length`] octets.
     pub fn write(&self, index: usize, out: &mut [u8]) {
+        self.write_behind(index, 0, out);
+    }
+
+    /// Write the packet at `index` into `out`, without its first `skip` octets: 0, or the plain IP header, which
+    /// another writes (RFC 4303 section 3.1.1: transport mode protects what follows it).
+    ///
+    /// # Panics
+    /// If `index` is not below [`Plan::count`], `skip` is neither, or `out` has not [`Plan::length`] less `skip`
+    /// octets.
+    pub fn write_behind(&self, index: usize, skip: usize, out: &mut [u8]) {
         match self.cut {
             Cut::Whole(completion) => {
-                out.copy_from_slice(self.packet);
+                out.copy_from_slice(&self.packet[skip..]);
                 if let Some(completion) = completion {
-                    completion.complete(out);
+                    completion.complete(out, skip);
                 }
             }
-            Cut::Segments(cut) => cut.write(self.packet, index, index + 1 == self.count, out),
+            Cut::Segments(cut) => {
+                let is_last = index + 1 == self.count;
+                cut.write(self.packet, index, is_last, skip, out);
+            }
         }
     }
 }
@@ -139,14 +152,20 @@ impl Completion {
         }))
     }
 
-    fn complete(&self, packet: &mut [u8]) {
-        let sum = Checksum::new().plus(&packet[self.start..]);
+    /// Complete it in a packet that is written without its first `skip` octets. One that begins there is a lie.
+    fn complete(&self, out: &mut [u8], skip: usize) {
+        let (Some(start), Some(field)) =
+            (self.start.checked_sub(skip), self.field.checked_sub(skip))
+        else {
+            return;
+        };
+        let sum = Checksum::new().plus(&out[start..]);
         let sum = if self.is_udp {
             sum.finish_udp()
         } else {
             sum.finish()
         };
-        packet[self.field..self.field + 2].copy_from_slice(&sum.to_be_bytes());
+        out[field..field + 2].copy_from_slice(&sum.to_be_bytes());
     }
 }
 
@@ -182,16 +201,27 @@ impl Segments {
         })
     }
 
-    fn write(&self, packet: &[u8], index: usize, is_last: bool, out: &mut [u8]) {
-        let (headers, payload) = out.split_at_mut(self.payload);
-        headers.copy_from_slice(&packet[..self.payload]);
+    fn write(&self, packet: &[u8], index: usize, is_last: bool, skip: usize, out: &mut [u8]) {
+        let (headers, payload) = out.split_at_mut(self.payload - skip);
+        headers.copy_from_slice(&packet[skip..self.payload]);
         let begin = self.payload + index * self.size;
         payload.copy_from_slice(&packet[begin..begin + payload.len()]);
-        self.fill_ip(index, out);
+        if skip == 0 {
+            self.fill_ip(index, out);
+        }
+        let (addresses, transport) = (self.addresses(packet), &mut out[self.transport - skip..]);
         if self.is_udp {
-            self.fill_udp(out);
+            fill_udp(addresses, transport);
         } else {
-            self.fill_tcp(index, is_last, out);
+            self.fill_tcp(index, is_last, addresses, transport);
+        }
+    }
+
+    fn addresses<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
+        if self.is_v6 {
+            &packet[8..40]
+        } else {
+            &packet[12..20]
         }
     }
 
@@ -209,8 +239,8 @@ impl Segments {
     }
 
     /// The flags of a cut segment: FIN and PSH belong to the last, CWR to the first (RFC 3168 section 6.1.2).
-    fn fill_tcp(&self, index: usize, is_last: bool, out: &mut [u8]) {
-        let mut segment = tcp::Packet::new_unchecked(&mut out[self.transport..]);
+    fn fill_tcp(&self, index: usize, is_last: bool, addresses: &[u8], transport: &mut [u8]) {
+        let mut segment = tcp::Packet::new_unchecked(&mut *transport);
         let offset = (index * self.size) as u32;
         segment.set_sequence(segment.sequence().wrapping_add(offset));
         let mut flags = segment.flags();
@@ -222,28 +252,22 @@ impl Segments {
         }
         segment.set_flags(flags);
         segment.set_checksum(0);
-        let sum = self.checksum(protocol::TCP, out).finish();
-        tcp::Packet::new_unchecked(&mut out[self.transport..]).set_checksum(sum);
+        let sum = checksum(addresses, protocol::TCP, transport).finish();
+        tcp::Packet::new_unchecked(transport).set_checksum(sum);
     }
+}
 
-    fn fill_udp(&self, out: &mut [u8]) {
-        let mut datagram = udp::Packet::new_unchecked(&mut out[self.transport..]);
-        datagram.set_checksum(0);
-        let length = (out.len() - self.transport) as u16;
-        udp::Packet::new_unchecked(&mut out[self.transport..]).set_length(length);
-        let sum = self.checksum(protocol::UDP, out).finish_udp();
-        udp::Packet::new_unchecked(&mut out[self.transport..]).set_checksum(sum);
-    }
+fn fill_udp(addresses: &[u8], transport: &mut [u8]) {
+    let length = transport.len() as u16;
+    let mut datagram = udp::Packet::new_unchecked(&mut *transport);
+    datagram.set_checksum(0);
+    datagram.set_length(length);
+    let sum = checksum(addresses, protocol::UDP, transport).finish_udp();
+    udp::Packet::new_unchecked(transport).set_checksum(sum);
+}
 
-    fn checksum(&self, protocol: u8, out: &[u8]) -> Checksum {
-        let addresses = if self.is_v6 {
-            &out[8..40]
-        } else {
-            &out[12..20]
-        };
-        let transport = &out[self.transport..];
-        Checksum::pseudo_header(addresses, protocol, transport.len()).plus(transport)
-    }
+fn checksum(addresses: &[u8], protocol: u8, transport: &[u8]) -> Checksum {
+    Checksum::pseudo_header(addresses, protocol, transport.len()).plus(transport)
 }
 
 /// True for UDP; an error where type and packet do not agree.
@@ -257,5 +281,101 @@ fn gso_is_udp(header: &Header, inner: &Inner) -> Result<bool, Malformed> {
             "virtio_net_hdr.gso_type",
             "does not fit the packet",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A TCP or UDP super-packet and its virtio header.
+    fn super_packet(is_v6: bool, is_udp: bool, payload: usize, size: u16) -> (Header, Vec<u8>) {
+        let transport_len = if is_udp { 8 } else { 32 };
+        let (ip_len, protocol) = (if is_v6 { 40 } else { 20 }, if is_udp { 17 } else { 6 });
+        let total = ip_len + transport_len + payload;
+        let mut packet = vec![0; total];
+        if is_v6 {
+            packet[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, 0, protocol, 64]);
+            packet[4..6].copy_from_slice(&((total - 40) as u16).to_be_bytes());
+            packet[8..40].fill(0x21);
+        } else {
+            packet[..12].copy_from_slice(&[0x45, 0, 0, 0, 0, 7, 0x40, 0, 64, protocol, 0, 0]);
+            packet[2..4].copy_from_slice(&(total as u16).to_be_bytes());
+            packet[12..20].copy_from_slice(&[10, 1, 0, 1, 10, 2, 0, 2]);
+        }
+        if !is_udp {
+            packet[ip_len + 12] = 0x80;
+            packet[ip_len + 13] = tcp::ACK | tcp::PSH;
+        }
+        for (at, octet) in packet[ip_len + transport_len..].iter_mut().enumerate() {
+            *octet = (at * 11) as u8;
+        }
+        let gso_type = match (is_udp, is_v6) {
+            (true, _) => virtio::GSO_UDP_L4,
+            (false, true) => virtio::GSO_TCPV6,
+            (false, false) => virtio::GSO_TCPV4,
+        };
+        let header = Header {
+            flags: virtio::NEEDS_CSUM,
+            gso_type,
+            header_len: (ip_len + transport_len) as u16,
+            gso_size: size,
+            csum_start: ip_len as u16,
+            csum_offset: if is_udp { 6 } else { 16 },
+        };
+        (header, packet)
+    }
+
+    proptest! {
+        /// RFC 9293 section 3.7, RFC 768: every segment is a valid packet, and they hold the payload in order. What is
+        /// written without the IP header is what stands behind it.
+        #[test]
+        fn segments_are_valid_packets(is_v6: bool, is_udp: bool, payload in 1usize..5000, size in 100u16..1500) {
+            let (header, packet) = super_packet(is_v6, is_udp, payload, size);
+            let inner = Inner::parse(&packet).expect("a packet");
+            let plan = Plan::new(&header, &packet, &inner).expect("a plan");
+            let mut payloads = Vec::new();
+            for index in 0..plan.count() {
+                let mut out = vec![0xee; plan.length(index)];
+                plan.write(index, &mut out);
+                let cut = Inner::parse(&out).expect("a packet");
+                prop_assert_eq!(cut.length, out.len());
+                let sum = Checksum::pseudo_header(cut.addresses(&out), cut.protocol, out.len() - cut.transport);
+                prop_assert!(sum.plus(&out[cut.transport..]).is_intact());
+                prop_assert!(is_v6 || ipv4::Packet::new_unchecked(&out[..]).is_header_intact());
+                payloads.extend_from_slice(&out[header.header_len.into()..]);
+                let mut behind = vec![0xdd; out.len() - inner.transport];
+                plan.write_behind(index, inner.transport, &mut behind);
+                prop_assert_eq!(&behind[..], &out[inner.transport..]);
+            }
+            prop_assert_eq!(&payloads[..], &packet[header.header_len.into()..]);
+        }
+
+        /// A packet that is not cut, with a checksum to complete, written with and without its IP header.
+        #[test]
+        fn whole_packets_are_completed(is_v6: bool, is_udp: bool, payload in 0usize..200) {
+            let (mut header, packet) = super_packet(is_v6, is_udp, payload, 0);
+            header.gso_type = virtio::GSO_NONE;
+            let inner = Inner::parse(&packet).expect("a packet");
+            let plan = Plan::new(&header, &packet, &inner).expect("a plan");
+            let mut out = vec![0; packet.len()];
+            plan.write(0, &mut out);
+            prop_assert!(Checksum::new().plus(&out[inner.transport..]).is_intact());
+            let mut behind = vec![0; packet.len() - inner.transport];
+            plan.write_behind(0, inner.transport, &mut behind);
+            prop_assert_eq!(&behind[..], &out[inner.transport..]);
+        }
+
+        /// A checksum that begins in the IP header is a lie; what is left out of the slot stays out.
+        #[test]
+        fn lies_about_the_checksum_do_not_panic(start in 0u16..60, offset in 0u16..60) {
+            let (mut header, packet) = super_packet(false, false, 20, 0);
+            (header.gso_type, header.csum_start, header.csum_offset) = (virtio::GSO_NONE, start, offset);
+            let inner = Inner::parse(&packet).expect("a packet");
+            if let Ok(plan) = Plan::new(&header, &packet, &inner) {
+                plan.write_behind(0, 20, &mut vec![0; packet.len() - 20]);
+            }
+        }
     }
 }

@@ -8,6 +8,8 @@ pub const HEADER_LEN: usize = 20;
 pub const CHECKSUM_AT: usize = 16;
 /// Flag: no more data from the sender.
 pub const FIN: u8 = 0x01;
+/// Flag: the first segment of a connection.
+pub const SYN: u8 = 0x02;
 /// Flag: push.
 pub const PSH: u8 = 0x08;
 /// Flag: the acknowledgement counts.

@@ -34,7 +34,7 @@ pub enum PlaneError {
     #[error("ESP in UDP needs both ports, raw ESP none; got {0} and {1}")]
     Ports(u16, u16),
     /// A sequence number that a new SA cannot start from.
-    #[error("the first sequence number is {0}; it must be from 1 to 2^32 - 1")]
+    #[error("the first sequence number is {0}; it must be from 1 to the last one of the SA")]
     Sequence(u64),
     /// The algorithms or the lengths of their keys are wrong.
     #[error(transparent)]

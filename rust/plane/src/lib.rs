@@ -18,6 +18,7 @@ mod spd;
 mod standalone;
 
 pub use caponier_packet::esp::KeyMaterial;
+pub use caponier_packet::sequence::Width;
 pub use drops::Drop;
 pub use error::PlaneError;
 pub use inbox::Inbox;

@@ -61,7 +61,7 @@ impl Plane {
             return sa.counters.dropped(Drop::TooBig, count);
         }
         let numbers = sa.sealer.reserve(plan.count());
-        let missing = count - (numbers.end - numbers.start);
+        let missing = count - numbers.len() as u64;
         let mut octets = 0;
         let mut packets = 0;
         for (index, number) in numbers.enumerate() {

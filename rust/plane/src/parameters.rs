@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use caponier_packet::esp::KeyMaterial;
+use caponier_packet::sequence::Width;
 
 use crate::selector::Selector;
 
@@ -13,6 +14,8 @@ pub struct InboundParameters {
     pub spi: u32,
     /// Algorithms and keys.
     pub keys: KeyMaterial,
+    /// How wide the sequence numbers are.
+    pub width: Width,
     /// Size of the replay window, 32 to 4096 packets.
     pub replay_window: u32,
     /// Destinations that an inner packet may have.
@@ -32,6 +35,10 @@ pub struct OutboundParameters {
     pub spi: u32,
     /// Algorithms and keys.
     pub keys: KeyMaterial,
+    /// How wide the sequence numbers are.
+    pub width: Width,
+    /// Octets up to which inner packets are padded, to hide their length (RFC 4303 section 2.7); 0 for not at all.
+    pub tfc: u16,
     /// The outer addresses and ports.
     pub tunnel: Tunnel,
 }

@@ -25,7 +25,7 @@ impl Inbound {
         let mut selectors = p.local.iter().chain(&p.remote);
         selectors.try_for_each(Selector::validate)?;
         Ok(Self {
-            opener: Opener::new(p.spi, &p.keys, p.replay_window)?,
+            opener: Opener::new(p.spi, &p.keys, p.width, p.replay_window)?,
             local: p.local.clone(),
             remote: p.remote.clone(),
             counters: SaCounters::new(),
@@ -58,7 +58,7 @@ impl Outbound {
         check_tunnel(&p.tunnel)?;
         Ok(Self {
             handle,
-            sealer: Sealer::new(p.spi, &p.keys, 1)?,
+            sealer: Sealer::new(p.spi, &p.keys, p.width, 1)?.with_tfc(p.tfc),
             tunnel: p.tunnel,
             counters: SaCounters::new(),
             is_exhausted: AtomicBool::new(false),

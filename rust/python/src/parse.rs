@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use caponier_plane::{KeyMaterial, Selector};
+use caponier_plane::{KeyMaterial, Selector, Width};
 use pyo3::prelude::*;
 
 use crate::refused;
@@ -28,6 +28,15 @@ pub fn selectors(tuples: Vec<SelectorTuple>) -> PyResult<Vec<Selector>> {
             })
         })
         .collect()
+}
+
+/// Whether sequence numbers have 64 bits (ESN).
+pub fn width(esn: bool) -> Width {
+    if esn {
+        Width::Bits64
+    } else {
+        Width::Bits32
+    }
 }
 
 pub fn keys(

@@ -82,8 +82,8 @@ impl Plane {
     }
 
     /// Add an inbound SA.
-    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, replay_window, local,
-        remote, local_address, remote_address))]
+    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, esn = false, replay_window,
+        local, remote, local_address, remote_address))]
     #[allow(clippy::too_many_arguments)] // an SA has as many parameters as RFC 4301 section 4.4.2.1 gives it
     fn install_inbound(
         &self,
@@ -93,6 +93,7 @@ impl Plane {
         encryption_key: &[u8],
         integrity: u16,
         integrity_key: &[u8],
+        esn: bool,
         replay_window: u32,
         local: Vec<SelectorTuple>,
         remote: Vec<SelectorTuple>,
@@ -108,6 +109,7 @@ impl Plane {
                 integrity,
                 integrity_key,
             ),
+            width: parse::width(esn),
             replay_window,
             local: parse::selectors(local)?,
             remote: parse::selectors(remote)?,
@@ -118,8 +120,8 @@ impl Plane {
     }
 
     /// Add an outbound SA; returns its handle.
-    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, local_address,
-        local_port, remote_address, remote_port))]
+    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, esn = false, tfc = 0,
+        local_address, local_port, remote_address, remote_port))]
     #[allow(clippy::too_many_arguments)] // as above
     fn install_outbound(
         &self,
@@ -129,6 +131,8 @@ impl Plane {
         encryption_key: &[u8],
         integrity: u16,
         integrity_key: &[u8],
+        esn: bool,
+        tfc: u16,
         local_address: &str,
         local_port: u16,
         remote_address: &str,
@@ -143,6 +147,8 @@ impl Plane {
                 integrity,
                 integrity_key,
             ),
+            width: parse::width(esn),
+            tfc,
             tunnel: Tunnel {
                 local: parse::address(local_address)?,
                 local_port,

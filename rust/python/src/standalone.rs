@@ -12,7 +12,9 @@ pub struct Sealer(caponier_plane::Sealer);
 #[pymethods]
 impl Sealer {
     #[new]
-    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, sequence = 1))]
+    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, esn = false,
+        sequence = 1, tfc = 0))]
+    #[allow(clippy::too_many_arguments)] // an SA has as many parameters as RFC 4301 section 4.4.2.1 gives it
     fn new(
         spi: u32,
         encryption: u16,
@@ -20,7 +22,9 @@ impl Sealer {
         encryption_key: &[u8],
         integrity: u16,
         integrity_key: &[u8],
+        esn: bool,
         sequence: u64,
+        tfc: u16,
     ) -> PyResult<Self> {
         let keys = parse::keys(
             encryption,
@@ -29,8 +33,8 @@ impl Sealer {
             integrity,
             integrity_key,
         );
-        caponier_plane::Sealer::new(spi, &keys, sequence)
-            .map(Self)
+        caponier_plane::Sealer::new(spi, &keys, parse::width(esn), sequence)
+            .map(|sealer| Self(sealer.with_tfc(tfc)))
             .map_err(refused)
     }
 
@@ -50,7 +54,9 @@ pub struct Opener(caponier_plane::Opener);
 #[pymethods]
 impl Opener {
     #[new]
-    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, replay_window = 64))]
+    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, esn = false,
+        replay_window = 64))]
+    #[allow(clippy::too_many_arguments)] // as above
     fn new(
         spi: u32,
         encryption: u16,
@@ -58,6 +64,7 @@ impl Opener {
         encryption_key: &[u8],
         integrity: u16,
         integrity_key: &[u8],
+        esn: bool,
         replay_window: u32,
     ) -> PyResult<Self> {
         let keys = parse::keys(
@@ -67,7 +74,7 @@ impl Opener {
             integrity,
             integrity_key,
         );
-        caponier_plane::Opener::new(spi, &keys, replay_window)
+        caponier_plane::Opener::new(spi, &keys, parse::width(esn), replay_window)
             .map(Self)
             .map_err(refused)
     }

@@ -91,6 +91,7 @@ class _Parameters(TypedDict):
     encryption_key: bytes
     integrity: int
     integrity_key: bytes
+    esn: bool
 
 
 def _parameters(sa: ManualSa) -> _Parameters:
@@ -100,8 +101,6 @@ def _parameters(sa: ManualSa) -> _Parameters:
         raise ConfigError("the packet core does not open AH by itself yet", setting="protocol")
     if sa.is_transport:
         raise ConfigError("the packet core does not open transport mode by itself yet", setting="mode")
-    if suite.esn:
-        raise ConfigError("the packet core does not have 64-bit sequence numbers yet", setting="esn")
     return {
         "spi": sa.spi,
         "encryption": 0 if suite.encryption is None else int(suite.encryption),
@@ -109,6 +108,7 @@ def _parameters(sa: ManualSa) -> _Parameters:
         "encryption_key": sa.encryption_key.expose(),
         "integrity": 0 if suite.integrity is None else int(suite.integrity),
         "integrity_key": sa.integrity_key.expose(),
+        "esn": suite.esn,
     }
 
 

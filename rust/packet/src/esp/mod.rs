@@ -1,28 +1,37 @@
 //! ESP (RFC 4303): the packet, and the transforms that seal and open it in place.
 //!
-//! The outer IP header is not ours: the socket makes it. What is sealed is a payload and its next header, in tunnel
-//! mode an IP packet and 4 or 41.
+//! The outer IP header is not ours: what is sealed is a payload and its next header, in tunnel mode an IP packet and 4
+//! or 41, in transport mode what [`crate::transport`] finds behind the IP header.
 //!
-//! * AES-GCM with a 16-octet ICV (RFC 4106), ChaCha20-Poly1305 (RFC 7634): the salt stands behind the key, the IV of
-//!   8 octets is the sequence number, which no SA uses twice (RFC 4106 section 3.1).
-//! * AES-CBC (RFC 3602) with HMAC-SHA2 (RFC 4868): the IV is unpredictable (RFC 3602 section 3): the sequence number
-//!   encrypted under a random key of the SA's own, as NIST SP 800-38A appendix C describes.
+//! | family | algorithms | IV |
+//! | --- | --- | --- |
+//! | combined | AES-GCM (RFC 4106), AES-CCM (RFC 4309), ChaCha20-Poly1305 (RFC 7634), AES-GMAC (RFC 4543) | the sequence number |
+//! | with an implicit IV (RFC 8750) | AES-CCM, AES-GCM, ChaCha20-Poly1305 | the sequence number, not sent |
+//! | separate, with an integrity algorithm | AES-CTR (RFC 3686) | the sequence number |
+//! | | AES-CBC (RFC 3602), Camellia-CBC (RFC 4312), 3DES-CBC (RFC 2451) | unpredictable: the sequence number, encrypted under a random key of the SA's own (NIST SP 800-38A appendix C) |
+//! | | NULL (RFC 2410) | none |
 //!
-//! Keys are made ready once per SA. ESN (RFC 4304) is not here yet: sequence numbers are passed as 64 bits, and the
-//! associated data is the one place that would take the upper half.
+//! Keys are made ready once per SA, shared by threads, and nothing is allocated per packet. (ENCR_NULL_AUTH_AES_GMAC
+//! with ESN copies the packet into a buffer of the thread's: GMAC takes what it signs in one piece.)
 
 mod cipher;
-mod keys;
+mod combined;
 mod opener;
 mod packet;
 mod sealer;
+mod separate;
 mod trailer;
 
-pub use keys::{KeyError, KeyMaterial};
-pub use opener::{OpenError, Opener};
+pub use crate::error::{OpenError, SealError};
+pub use crate::keys::{KeyError, KeyMaterial};
+pub use opener::Opener;
 pub use packet::Packet;
-pub use sealer::{SealError, Sealer};
+pub use sealer::Sealer;
 pub use trailer::Trailer;
 
+#[cfg(test)]
+mod round_trip;
+#[cfg(test)]
+mod scapy;
 #[cfg(test)]
 mod vectors;

@@ -1,6 +1,6 @@
 //! Padding, pad length and next header (RFC 4303 sections 2.4 to 2.6).
 
-use super::opener::OpenError;
+use crate::error::OpenError;
 
 /// Octets of pad length and next header.
 pub const LEN: usize = 2;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use caponier_plane::{
     Action, Arrival, InboundParameters, KeyMaterial, OutboundParameters, Plane, PolicyParameters,
-    Selector, Tunnel,
+    Selector, Tunnel, Width,
 };
 
 pub const TCP: u8 = 6;
@@ -111,6 +111,8 @@ pub fn install_outbound(plane: &Plane, spi: u32) -> u64 {
     let parameters = OutboundParameters {
         spi,
         keys: keys(),
+        width: Width::Bits64,
+        tfc: 0,
         tunnel,
     };
     plane.install_outbound(parameters).expect("an SA")
@@ -121,6 +123,7 @@ pub fn install_inbound(plane: &Plane, spi: u32) {
     let parameters = InboundParameters {
         spi,
         keys: keys(),
+        width: Width::Bits64,
         replay_window: 4096,
         local: everything(),
         remote: everything(),

@@ -253,6 +253,7 @@ class _Algorithms(TypedDict):
     encryption_key: bytes
     integrity: int
     integrity_key: bytes
+    esn: bool
 
 
 class _Tunnel(TypedDict):
@@ -269,6 +270,7 @@ def _algorithms(child: ChildSa, keys: DirectionKeys) -> _Algorithms:
         "encryption_key": keys.encryption.expose(),
         "integrity": 0 if child.integrity is None else int(child.integrity),
         "integrity_key": keys.integrity.expose(),
+        "esn": child.extended_sequence_numbers,
     }
 
 
