@@ -28,6 +28,7 @@ pub(crate) const MAX_FRAME: usize = 65_536 + virtio::HEADER_LEN;
 #[derive(Debug)]
 pub(crate) struct Tun {
     fd: OwnedFd,
+    takes_datagrams: bool,
 }
 
 impl Tun {
@@ -54,7 +55,10 @@ impl Tun {
         let fd = checked(fd, "opening /dev/net/tun")?;
         // SAFETY: the descriptor is new and nobody else's.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let tun = Self { fd };
+        let mut tun = Self {
+            fd,
+            takes_datagrams: false,
+        };
         let name = tun.set_interface(pattern, shared)?;
         tun.set_offloads()?;
         Ok((tun, name))
@@ -81,13 +85,14 @@ impl Tun {
     }
 
     /// Ask for super-packets in both directions; kernels before 6.2 have no UDP segmentation here.
-    fn set_offloads(&self) -> Result<(), IoError> {
+    fn set_offloads(&mut self) -> Result<(), IoError> {
         let size = virtio::HEADER_LEN as libc::c_int;
         // SAFETY: TUNSETVNETHDRSZ reads an int.
         let done = unsafe { libc::ioctl(self.fd.as_raw_fd(), TUNSETVNETHDRSZ, &raw const size) };
         checked(done, "setting the size of the TUN header")?;
         let tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
-        for features in [tcp | TUN_F_USO4 | TUN_F_USO6, tcp, TUN_F_CSUM] {
+        let udp = TUN_F_USO4 | TUN_F_USO6;
+        for features in [tcp | udp, tcp, TUN_F_CSUM] {
             // SAFETY: TUNSETOFFLOAD takes a number.
             if unsafe {
                 libc::ioctl(
@@ -97,10 +102,16 @@ impl Tun {
                 )
             } == 0
             {
+                self.takes_datagrams = features & udp != 0;
                 return Ok(());
             }
         }
         Ok(()) // without any offload it is slower, and as right
+    }
+
+    /// Whether super-packets of UDP may be written.
+    pub(crate) fn takes_datagrams(&self) -> bool {
+        self.takes_datagrams
     }
 
     pub(crate) fn fd(&self) -> RawFd {

@@ -61,6 +61,7 @@ impl Worker {
         )?;
         // SAFETY: the descriptor is new and nobody else's.
         let poller = unsafe { OwnedFd::from_raw_fd(poller) };
+        let inbox = Inbox::new(tun.takes_datagrams());
         let mut worker = Self {
             plane,
             tun,
@@ -68,7 +69,7 @@ impl Worker {
             poller,
             ready: Vec::new(),
             outbox: Outbox::new(),
-            inbox: Inbox::new(),
+            inbox,
             buffer: vec![0; MAX_FRAME],
         };
         worker.watch(stop.fd(), Ready::Stop)?;
@@ -212,6 +213,7 @@ impl Worker {
                 &arrival,
                 &mut self.inbox,
             );
+            self.write_closed();
         }
         self.write_all();
         Ok(())
@@ -230,13 +232,14 @@ impl Worker {
                 &arrival,
                 &mut self.inbox,
             );
+            self.write_closed();
         }
         self.write_all();
         Ok(())
     }
 
-    fn write_all(&mut self) {
-        self.inbox.finish();
+    /// Write what is complete, while it is in the cache.
+    fn write_closed(&mut self) {
         let failed = self
             .inbox
             .frames()
@@ -245,6 +248,11 @@ impl Worker {
         if failed > 0 {
             self.plane.count_drop(Drop::WriteFailed, failed as u64);
         }
-        self.inbox.clear();
+        self.inbox.recycle();
+    }
+
+    fn write_all(&mut self) {
+        self.inbox.finish();
+        self.write_closed();
     }
 }
