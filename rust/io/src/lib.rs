@@ -5,6 +5,7 @@ mod address;
 mod control;
 mod error;
 mod eventfd;
+mod mmsg;
 mod raw;
 mod runner;
 mod tun;

@@ -1,17 +1,17 @@
 //! A raw socket of protocol 50: ESP right behind IP (RFC 4303).
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use caponier_packet::ipv4;
 use caponier_plane::{Arrival, Tunnel};
 
 use crate::address::SocketAddress;
 use crate::control::Control;
 use crate::error::IoError;
-use crate::udp::{local_address, prepare, receive_message, send_message, set_nonblocking};
-
-/// Packets in one sendmmsg.
-const BATCH: usize = 64;
+use crate::mmsg::{send_many, Slots, BATCH};
+use crate::udp::{local_address, prepare, send_message, set_nonblocking};
 
 /// A raw socket.
 #[derive(Debug)]
@@ -70,64 +70,41 @@ impl RawPort {
         lost
     }
 
-    /// Receive one packet without its IP header: where it starts and ends in the buffer, and where it came from.
-    pub(crate) fn receive(
+    /// Receive what is there; how many packets, None when there is none.
+    pub(crate) fn receive(&self, slots: &mut Slots) -> io::Result<Option<usize>> {
+        slots.receive(self.fd(), self.is_v6)
+    }
+
+    /// The packets that were received, without their IP headers, and where they came from.
+    pub(crate) fn packets<'s>(
         &self,
-        buffer: &mut [u8],
-    ) -> io::Result<Option<(usize, usize, Option<Arrival>)>> {
-        let Some((count, from, received)) = receive_message(self.fd(), buffer)? else {
-            return Ok(None);
-        };
-        // An IPv4 raw socket gives the header too; its length is in 32-bit words.
-        let start = if self.is_v6 {
-            0
-        } else {
-            buffer
-                .first()
-                .map_or(0, |first| usize::from(first & 0x0f) * 4)
-        };
-        let arrival = from.filter(|_| start <= count).map(|(remote, _)| Arrival {
-            local: received.local,
-            remote,
-            remote_port: 0,
-            encapsulated: false,
-        });
-        Ok(Some((start.min(count), count, arrival)))
+        slots: &'s mut Slots,
+    ) -> impl Iterator<Item = (&'s mut [u8], Arrival)> {
+        let is_v6 = self.is_v6;
+        slots.packets().filter_map(move |(octets, from, received)| {
+            if !is_v6 {
+                return behind_ipv4(octets);
+            }
+            let (remote, _) = from.read()?;
+            Some((octets, arrival(received.local, remote)))
+        })
     }
 }
 
-/// One sendmmsg of packets of `segment` octets; returns how many the system took.
-fn send_many(
-    fd: RawFd,
-    batch: &[u8],
-    segment: usize,
-    to: &mut SocketAddress,
-    control: &mut Control,
-) -> usize {
-    // SAFETY: all zeros is a valid iovec and a valid mmsghdr.
-    let (mut vectors, mut messages): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
-        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-    let mut count = 0;
-    for (packet, (vector, message)) in batch
-        .chunks(segment)
-        .zip(vectors.iter_mut().zip(messages.iter_mut()))
-    {
-        *vector = libc::iovec {
-            iov_base: packet.as_ptr().cast_mut().cast(),
-            iov_len: packet.len(),
-        };
-        message.msg_hdr.msg_name = (&raw mut to.storage).cast();
-        message.msg_hdr.msg_namelen = to.length;
-        message.msg_hdr.msg_iov = vector;
-        message.msg_hdr.msg_iovlen = 1;
-        message.msg_hdr.msg_controllen = control.len() as _;
-        message.msg_hdr.msg_control = control.as_mut_ptr();
-        count += 1;
+/// An IPv4 raw socket gives the header too (raw(7)), which the system has checked and reassembled.
+fn behind_ipv4(octets: &mut [u8]) -> Option<(&mut [u8], Arrival)> {
+    let packet = ipv4::Packet::new_checked(&*octets).ok()?;
+    let (local, remote) = (packet.destination().into(), packet.source().into());
+    let header_len = packet.header_len();
+    let esp = octets.get_mut(header_len..)?;
+    Some((esp, arrival(Some(local), remote)))
+}
+
+fn arrival(local: Option<IpAddr>, remote: IpAddr) -> Arrival {
+    Arrival {
+        local,
+        remote,
+        remote_port: 0,
+        encapsulated: false,
     }
-    if count == 0 {
-        return 0;
-    }
-    // SAFETY: `count` headers are filled in, and what they point at lives until after the call and is only read.
-    let taken = unsafe { libc::sendmmsg(fd, messages.as_mut_ptr(), count, libc::MSG_NOSIGNAL) };
-    usize::try_from(taken).unwrap_or(0)
 }

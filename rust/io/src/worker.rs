@@ -8,14 +8,17 @@ use caponier_plane::{Drop, Event, Inbox, Outbox, Plane};
 
 use crate::error::{checked, IoError};
 use crate::eventfd::EventFd;
+use crate::mmsg::{Slots, BATCH};
 use crate::raw::RawPort;
-use crate::tun::{Tun, MAX_FRAME};
+use crate::tun::{Frames, Tun, MAX_FRAME};
 use crate::udp::UdpPort;
 
-/// Reads from one descriptor before the others have their turn.
-const TURN: usize = 32;
-/// Sealed octets that are gathered before they are sent.
-const FLUSH: usize = 65_536;
+/// Trains from a UDP socket before the others have their turn.
+const UDP_TURN: usize = 32;
+/// Batches of packets from a raw socket before the others have their turn.
+const RAW_TURN: usize = 8;
+/// Batches of frames from the TUN interface before the others have their turn.
+const TUN_TURN: usize = 16;
 
 /// The sockets, shared by all workers for sending.
 #[derive(Debug, Default)]
@@ -43,6 +46,8 @@ pub(crate) struct Worker {
     outbox: Outbox,
     inbox: Inbox,
     buffer: Vec<u8>,
+    slots: Slots,
+    frames: Frames,
 }
 
 impl Worker {
@@ -71,6 +76,8 @@ impl Worker {
             outbox: Outbox::new(),
             inbox,
             buffer: vec![0; MAX_FRAME],
+            slots: Slots::new(),
+            frames: Frames::new(),
         };
         worker.watch(stop.fd(), Ready::Stop)?;
         worker.watch(worker.tun.fd(), Ready::Tun)?;
@@ -155,19 +162,14 @@ impl Worker {
     // -- outbound
 
     fn seal_turn(&mut self) -> io::Result<()> {
-        let mut gathered = 0;
-        for _ in 0..TURN {
-            let Some(count) = self.tun.read(&mut self.buffer)? else {
+        for _ in 0..TUN_TURN {
+            let is_drained = self.tun.read_many(&mut self.frames)?;
+            self.plane.seal_each(self.frames.iter(), &mut self.outbox);
+            self.send_all();
+            if is_drained {
                 break;
-            };
-            self.plane.seal(&self.buffer[..count], &mut self.outbox);
-            gathered += count;
-            if gathered >= FLUSH {
-                self.send_all();
-                gathered = 0;
             }
         }
-        self.send_all();
         Ok(())
     }
 
@@ -202,7 +204,7 @@ impl Worker {
 
     fn open_udp_turn(&mut self, index: usize) -> io::Result<()> {
         let ports = Arc::clone(&self.ports);
-        for _ in 0..TURN {
+        for _ in 0..UDP_TURN {
             let Some((count, segment, arrival)) = ports.udp[index].receive(&mut self.buffer)?
             else {
                 break;
@@ -221,18 +223,17 @@ impl Worker {
 
     fn open_raw_turn(&mut self, index: usize) -> io::Result<()> {
         let ports = Arc::clone(&self.ports);
-        for _ in 0..TURN {
-            let Some((start, end, arrival)) = ports.raw[index].receive(&mut self.buffer)? else {
+        let port = &ports.raw[index];
+        for _ in 0..RAW_TURN {
+            let Some(count) = port.receive(&mut self.slots)? else {
                 break;
             };
-            let Some(arrival) = arrival else { continue };
-            self.plane.open(
-                &mut self.buffer[start..end],
-                end - start,
-                &arrival,
-                &mut self.inbox,
-            );
+            self.plane
+                .open_each(port.packets(&mut self.slots), &mut self.inbox);
             self.write_closed();
+            if count < BATCH {
+                break;
+            }
         }
         self.write_all();
         Ok(())
