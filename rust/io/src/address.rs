@@ -17,8 +17,13 @@ impl SocketAddress {
         let storage = unsafe { mem::zeroed() };
         Self {
             storage,
-            length: mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t,
+            length: Self::capacity(),
         }
+    }
+
+    /// Octets of room.
+    pub(crate) const fn capacity() -> libc::socklen_t {
+        mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t
     }
 
     pub(crate) fn new(address: IpAddr, port: u16) -> Self {

@@ -4,14 +4,15 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use caponier_plane::Plane;
+use caponier_plane::{Drop, Plane};
 
 use crate::error::IoError;
 use crate::eventfd::EventFd;
+use crate::interface::{lengthen_queue, InterfaceCounters};
 use crate::raw::RawPort;
 use crate::tun::Tun;
 use crate::udp::UdpPort;
-use crate::worker::{Ports, Worker};
+use crate::worker::{Ports, Share, Worker};
 
 /// One TUN interface and the threads between it and the sockets. Dropping it stops the threads and removes the interface.
 pub struct Runner {
@@ -19,7 +20,9 @@ pub struct Runner {
     interface: String,
     mark: u32,
     queues: Vec<Tun>,
-    ports: Ports,
+    counters: InterfaceCounters,
+    /// Gathered here until the start, and shared with the threads from then on.
+    ports: Arc<Ports>,
     stop: EventFd,
     threads: Vec<JoinHandle<()>>,
     state: State,
@@ -44,12 +47,14 @@ impl Runner {
         workers: usize,
     ) -> Result<Self, IoError> {
         let (interface, queues) = Tun::create(interface, workers.max(1))?;
+        let _ = lengthen_queue(&interface); // with the kernel's own length it works too
         Ok(Self {
+            counters: InterfaceCounters::open(&interface),
             plane,
             interface,
             mark,
             queues,
-            ports: Ports::default(),
+            ports: Arc::default(),
             stop: EventFd::new()?,
             threads: Vec::new(),
             state: State::Ready,
@@ -66,8 +71,8 @@ impl Runner {
     /// # Errors
     /// Not such a socket, or the threads run already.
     pub fn attach_udp(&mut self, fd: RawFd) -> Result<(), IoError> {
-        let fd = self.duplicate(fd)?;
-        self.ports.udp.push(UdpPort::attach(fd, self.mark)?);
+        let port = UdpPort::attach(self.duplicate(fd)?, self.mark)?;
+        self.ports()?.udp.push(port);
         Ok(())
     }
 
@@ -76,9 +81,14 @@ impl Runner {
     /// # Errors
     /// Not such a socket, or the threads run already.
     pub fn attach_raw(&mut self, fd: RawFd) -> Result<(), IoError> {
-        let fd = self.duplicate(fd)?;
-        self.ports.raw.push(RawPort::attach(fd, self.mark)?);
+        let port = RawPort::attach(self.duplicate(fd)?, self.mark)?;
+        self.ports()?.raw.push(port);
         Ok(())
+    }
+
+    /// The ports, while nobody shares them.
+    fn ports(&mut self) -> Result<&mut Ports, IoError> {
+        Arc::get_mut(&mut self.ports).ok_or(IoError::State("runs already"))
     }
 
     fn duplicate(&self, fd: RawFd) -> Result<OwnedFd, IoError> {
@@ -101,15 +111,14 @@ impl Runner {
     /// They run already, or the system has no threads left.
     pub fn start(&mut self) -> Result<(), IoError> {
         self.require(State::Ready)?;
-        let ports = Arc::new(std::mem::take(&mut self.ports));
         let workers = self.queues.len();
         for (index, queue) in std::mem::take(&mut self.queues).into_iter().enumerate() {
             let worker = Worker::new(
                 Arc::clone(&self.plane),
                 queue,
-                Arc::clone(&ports),
+                Arc::clone(&self.ports),
                 &self.stop,
-                (index, workers),
+                Share { index, workers },
             )?;
             let thread = std::thread::Builder::new()
                 .name(format!("plane-{index}"))
@@ -132,6 +141,15 @@ impl Runner {
         }
     }
 
+    /// Packets that were lost in front of the workers: they did not keep up.
+    pub fn overruns(&self) -> Vec<(Drop, u64)> {
+        let found = [
+            (Drop::QueueFull, self.counters.drops()),
+            (Drop::SocketFull, self.ports.drops()),
+        ];
+        found.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+
     /// Stop the threads and remove the interface; a second call does nothing.
     pub fn close(&mut self) {
         self.stop.raise(); // stays raised: every thread sees it
@@ -139,12 +157,12 @@ impl Runner {
             let _ = thread.join(); // a thread that panicked has said so
         }
         self.queues.clear();
-        self.ports = Ports::default();
+        self.ports = Arc::default();
         self.state = State::Closed;
     }
 }
 
-impl Drop for Runner {
+impl std::ops::Drop for Runner {
     fn drop(&mut self) {
         self.close();
     }

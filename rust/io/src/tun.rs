@@ -24,10 +24,65 @@ const TUN_F_USO6: libc::c_uint = 0x40;
 /// Octets that one read may give: a super-packet of 64 KiB behind its header.
 pub(crate) const MAX_FRAME: usize = 65_536 + virtio::HEADER_LEN;
 
+/// Frames in one batch: as many small packets as fit one `UDP_SEGMENT` send.
+const MAX_FRAMES: usize = 64;
+/// Octets of a batch: two super-packets, or many small packets.
+const ROOM: usize = 2 * MAX_FRAME;
+
+/// The frames of several reads, back to back.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    octets: Vec<u8>,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
+impl Frames {
+    pub(crate) fn new() -> Self {
+        Self {
+            octets: vec![0; ROOM],
+            ends: Vec::with_capacity(MAX_FRAMES),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let frame = &self.octets[start..end];
+            start = end;
+            frame
+        })
+    }
+
+    fn clear(&mut self) {
+        self.ends.clear();
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn used(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// Room for the largest frame; None when the batch is full.
+    fn room(&mut self) -> Option<&mut [u8]> {
+        let used = self.used();
+        let has_room = self.ends.len() < MAX_FRAMES && used + MAX_FRAME <= ROOM;
+        has_room.then(|| &mut self.octets[used..])
+    }
+
+    fn push(&mut self, count: usize) {
+        self.ends.push(self.used() + count);
+    }
+}
+
 /// One queue of a TUN interface; the interface goes when its last queue is dropped.
 #[derive(Debug)]
 pub(crate) struct Tun {
     fd: OwnedFd,
+    takes_datagrams: bool,
 }
 
 impl Tun {
@@ -54,7 +109,10 @@ impl Tun {
         let fd = checked(fd, "opening /dev/net/tun")?;
         // SAFETY: the descriptor is new and nobody else's.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let tun = Self { fd };
+        let mut tun = Self {
+            fd,
+            takes_datagrams: false,
+        };
         let name = tun.set_interface(pattern, shared)?;
         tun.set_offloads()?;
         Ok((tun, name))
@@ -81,13 +139,14 @@ impl Tun {
     }
 
     /// Ask for super-packets in both directions; kernels before 6.2 have no UDP segmentation here.
-    fn set_offloads(&self) -> Result<(), IoError> {
+    fn set_offloads(&mut self) -> Result<(), IoError> {
         let size = virtio::HEADER_LEN as libc::c_int;
         // SAFETY: TUNSETVNETHDRSZ reads an int.
         let done = unsafe { libc::ioctl(self.fd.as_raw_fd(), TUNSETVNETHDRSZ, &raw const size) };
         checked(done, "setting the size of the TUN header")?;
         let tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
-        for features in [tcp | TUN_F_USO4 | TUN_F_USO6, tcp, TUN_F_CSUM] {
+        let udp = TUN_F_USO4 | TUN_F_USO6;
+        for features in [tcp | udp, tcp, TUN_F_CSUM] {
             // SAFETY: TUNSETOFFLOAD takes a number.
             if unsafe {
                 libc::ioctl(
@@ -97,18 +156,39 @@ impl Tun {
                 )
             } == 0
             {
+                self.takes_datagrams = features & udp != 0;
                 return Ok(());
             }
         }
         Ok(()) // without any offload it is slower, and as right
     }
 
+    /// Whether super-packets of UDP may be written.
+    pub(crate) fn takes_datagrams(&self) -> bool {
+        self.takes_datagrams
+    }
+
     pub(crate) fn fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
 
+    /// Fill `frames` anew with what is there; true when nothing more is. An error that comes after a frame is left for the
+    /// next call.
+    pub(crate) fn read_many(&self, frames: &mut Frames) -> io::Result<bool> {
+        frames.clear();
+        while let Some(room) = frames.room() {
+            match self.read(room) {
+                Ok(Some(count)) => frames.push(count),
+                Ok(None) => return Ok(true),
+                Err(error) if frames.is_empty() => return Err(error),
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
     /// Read one frame; None when there is none.
-    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         // SAFETY: the buffer has the length that is given.
         let count = unsafe { libc::read(self.fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
         match usize::try_from(count) {

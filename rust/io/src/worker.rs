@@ -1,21 +1,26 @@
 //! A thread that carries packets both ways: it sleeps until something is there, then works until nothing is.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
-use caponier_plane::{Drop, Event, Inbox, Outbox, Plane};
+use caponier_plane::{Drop, Event, Inbox, Outbox, Plane, Train};
 
-use crate::error::{checked, IoError};
+use crate::error::IoError;
 use crate::eventfd::EventFd;
+use crate::mmsg::{Slots, BATCH};
+use crate::patience::Patience;
+use crate::poller::Poller;
 use crate::raw::RawPort;
-use crate::tun::{Tun, MAX_FRAME};
+use crate::tun::{Frames, Tun, MAX_FRAME};
 use crate::udp::UdpPort;
 
-/// Reads from one descriptor before the others have their turn.
-const TURN: usize = 32;
-/// Sealed octets that are gathered before they are sent.
-const FLUSH: usize = 65_536;
+/// Trains from a UDP socket, batches from a raw socket, and batches of frames from the TUN interface, before the others
+/// have their turn.
+const UDP_TURN: usize = 32;
+const RAW_TURN: usize = 8;
+const TUN_TURN: usize = 16;
+/// Turns of one descriptor that fail in a row until it is given up.
+const STRIKES: u32 = 64;
 
 /// The sockets, shared by all workers for sending.
 #[derive(Debug, Default)]
@@ -24,9 +29,37 @@ pub(crate) struct Ports {
     pub(crate) raw: Vec<RawPort>,
 }
 
+impl Ports {
+    /// Packets that came while a socket's buffer was full.
+    pub(crate) fn drops(&self) -> u64 {
+        let udp = self.udp.iter().map(UdpPort::drops);
+        udp.chain(self.raw.iter().map(RawPort::drops)).sum()
+    }
+}
+
+/// A worker's part in the sockets: every `workers`-th from `index` on is its own to read, and the first that it sends
+/// through.
+#[derive(Clone, Copy)]
+pub(crate) struct Share {
+    pub(crate) index: usize,
+    pub(crate) workers: usize,
+}
+
+impl Share {
+    fn owns(self, place: usize) -> bool {
+        place % self.workers == self.index
+    }
+
+    /// The ports, our own first.
+    fn order<T>(self, ports: &[T]) -> impl Iterator<Item = &T> {
+        let own = ports.iter().skip(self.index).step_by(self.workers);
+        own.chain(ports)
+    }
+}
+
 /// What the poller says is ready.
 #[derive(Clone, Copy)]
-enum Ready {
+enum Source {
     Stop,
     Tun,
     Udp(usize),
@@ -38,158 +71,109 @@ pub(crate) struct Worker {
     plane: Arc<Plane>,
     tun: Tun,
     ports: Arc<Ports>,
-    poller: OwnedFd,
-    ready: Vec<Ready>,
+    share: Share,
+    poller: Poller<Source>,
+    /// Errors in a row, for each place in the poller.
+    strikes: Vec<u32>,
+    patience: Patience,
+    frames: Frames,
     outbox: Outbox,
-    inbox: Inbox,
     buffer: Vec<u8>,
+    slots: Slots,
+    inbox: Inbox,
 }
 
 impl Worker {
-    /// Get ready; `share` says which of the sockets are this worker's to read: every `share.1`-th from `share.0` on.
+    /// Get ready. `stop` must live as long as the worker.
     pub(crate) fn new(
         plane: Arc<Plane>,
         tun: Tun,
         ports: Arc<Ports>,
         stop: &EventFd,
-        share: (usize, usize),
+        share: Share,
     ) -> Result<Self, IoError> {
-        // SAFETY: takes no pointers.
-        let poller = checked(
-            unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) },
-            "epoll_create",
-        )?;
-        // SAFETY: the descriptor is new and nobody else's.
-        let poller = unsafe { OwnedFd::from_raw_fd(poller) };
-        let mut worker = Self {
+        let mut poller = Poller::new()?;
+        poller.watch(stop.fd(), Source::Stop)?;
+        poller.watch(tun.fd(), Source::Tun)?;
+        for place in (0..ports.udp.len()).filter(|place| share.owns(*place)) {
+            poller.watch(ports.udp[place].fd(), Source::Udp(place))?;
+        }
+        for place in (0..ports.raw.len()).filter(|place| share.owns(*place)) {
+            poller.watch(ports.raw[place].fd(), Source::Raw(place))?;
+        }
+        Ok(Self {
+            inbox: Inbox::new(tun.takes_datagrams()),
             plane,
             tun,
-            ports: Arc::clone(&ports),
+            ports,
+            share,
+            strikes: vec![0; poller.len()],
             poller,
-            ready: Vec::new(),
+            patience: Patience::new(stop.fd()),
+            frames: Frames::new(),
             outbox: Outbox::new(),
-            inbox: Inbox::new(),
             buffer: vec![0; MAX_FRAME],
-        };
-        worker.watch(stop.fd(), Ready::Stop)?;
-        worker.watch(worker.tun.fd(), Ready::Tun)?;
-        let is_ours = |index: &usize| index % share.1 == share.0;
-        for index in (0..ports.udp.len()).filter(is_ours) {
-            worker.watch(ports.udp[index].fd(), Ready::Udp(index))?;
-        }
-        for index in (0..ports.raw.len()).filter(is_ours) {
-            worker.watch(ports.raw[index].fd(), Ready::Raw(index))?;
-        }
-        Ok(worker)
-    }
-
-    fn watch(&mut self, fd: RawFd, ready: Ready) -> Result<(), IoError> {
-        let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
-            u64: self.ready.len() as u64,
-        };
-        self.ready.push(ready);
-        // SAFETY: the event lives until after the call.
-        let done = unsafe {
-            libc::epoll_ctl(
-                self.poller.as_raw_fd(),
-                libc::EPOLL_CTL_ADD,
-                fd,
-                &raw mut event,
-            )
-        };
-        checked(done, "epoll_ctl").map(|_| ())
+            slots: Slots::new(),
+        })
     }
 
     /// Carry packets until told to stop.
     pub(crate) fn run(mut self) {
         loop {
-            for ready in self.wait() {
-                let done = match ready {
-                    Ready::Stop => return,
-                    Ready::Tun => self.seal_turn(),
-                    Ready::Udp(index) => self.open_udp_turn(index),
-                    Ready::Raw(index) => self.open_raw_turn(index),
-                };
-                if let Err(error) = done {
-                    if self.is_gone(ready, &error) {
-                        return;
-                    }
+            let count = self.poller.wait();
+            self.patience.renew();
+            for number in 0..count {
+                match self.poller.ready(number) {
+                    Some((_, Source::Stop)) => return,
+                    Some((place, source)) => self.turn(place, source),
+                    None => {}
                 }
             }
         }
     }
 
-    fn wait(&mut self) -> Vec<Ready> {
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 8];
-        // SAFETY: there is room for as many events as are asked for.
-        let count = unsafe {
-            libc::epoll_wait(
-                self.poller.as_raw_fd(),
-                events.as_mut_ptr(),
-                events.len() as libc::c_int,
-                -1,
-            )
+    fn turn(&mut self, place: usize, source: Source) {
+        let done = match source {
+            Source::Stop => Ok(()),
+            Source::Tun => self.seal_turn(),
+            Source::Udp(index) => self.open_udp_turn(index),
+            Source::Raw(index) => self.open_raw_turn(index),
         };
-        let count = usize::try_from(count).unwrap_or(0);
-        events[..count]
-            .iter()
-            .filter_map(|event| self.ready.get(event.u64 as usize).copied())
-            .collect()
+        match done {
+            Ok(()) => self.strikes[place] = 0,
+            Err(error) => self.failed(place, &error),
+        }
     }
 
-    /// Report what failed. A TUN interface that is down answers EIO and comes back; one that was removed does not.
-    fn is_gone(&self, ready: Ready, error: &io::Error) -> bool {
-        let errno = error.raw_os_error().unwrap_or(0);
-        if matches!(ready, Ready::Tun) && errno == libc::EIO {
-            return false;
-        }
-        let removed = matches!(errno, libc::EBADFD | libc::EBADF | libc::ENODEV);
-        if removed {
+    /// One descriptor failed; the others go on. A passing error is tried again, one that lasts is reported.
+    fn failed(&mut self, place: usize, error: &io::Error) {
+        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        let is_gone = matches!(errno, libc::EBADFD | libc::EBADF | libc::ENODEV);
+        self.strikes[place] += 1;
+        if is_gone || self.strikes[place] >= STRIKES {
+            self.poller.forget(place);
             self.plane.report(Event::PortFailed { errno });
         }
-        removed
     }
 
     // -- outbound
 
     fn seal_turn(&mut self) -> io::Result<()> {
-        let mut gathered = 0;
-        for _ in 0..TURN {
-            let Some(count) = self.tun.read(&mut self.buffer)? else {
+        for _ in 0..TUN_TURN {
+            let is_drained = self.tun.read_many(&mut self.frames)?;
+            self.plane.seal_each(self.frames.iter(), &mut self.outbox);
+            self.send_all();
+            if is_drained {
                 break;
-            };
-            self.plane.seal(&self.buffer[..count], &mut self.outbox);
-            gathered += count;
-            if gathered >= FLUSH {
-                self.send_all();
-                gathered = 0;
             }
         }
-        self.send_all();
         Ok(())
     }
 
     fn send_all(&mut self) {
         for train in self.outbox.trains() {
             let octets = self.outbox.octets(train);
-            let lost = if let Some(port) = self
-                .ports
-                .udp
-                .iter()
-                .find(|port| port.carries(&train.tunnel))
-            {
-                port.send(&train.tunnel, octets, train.segment)
-            } else if let Some(port) = self
-                .ports
-                .raw
-                .iter()
-                .find(|port| port.carries(&train.tunnel))
-            {
-                port.send(&train.tunnel, octets, train.segment)
-            } else {
-                train.count
-            };
+            let lost = send(&self.ports, self.share, train, octets, &mut self.patience);
             if lost > 0 {
                 self.plane.count_drop(Drop::SendFailed, lost as u64);
             }
@@ -200,43 +184,48 @@ impl Worker {
     // -- inbound
 
     fn open_udp_turn(&mut self, index: usize) -> io::Result<()> {
-        let ports = Arc::clone(&self.ports);
-        for _ in 0..TURN {
-            let Some((count, segment, arrival)) = ports.udp[index].receive(&mut self.buffer)?
-            else {
+        let done = self.open_trains(index);
+        self.write_all();
+        done
+    }
+
+    fn open_trains(&mut self, index: usize) -> io::Result<()> {
+        for _ in 0..UDP_TURN {
+            let received = self.ports.udp[index].receive(&mut self.buffer)?;
+            let Some((count, segment, arrival)) = received else {
                 break;
             };
-            self.plane.open(
-                &mut self.buffer[..count],
-                segment,
-                &arrival,
-                &mut self.inbox,
-            );
+            let train = &mut self.buffer[..count];
+            self.plane.open(train, segment, &arrival, &mut self.inbox);
+            self.write_closed();
         }
-        self.write_all();
         Ok(())
     }
 
     fn open_raw_turn(&mut self, index: usize) -> io::Result<()> {
-        let ports = Arc::clone(&self.ports);
-        for _ in 0..TURN {
-            let Some((start, end, arrival)) = ports.raw[index].receive(&mut self.buffer)? else {
+        let done = self.open_batches(index);
+        self.write_all();
+        done
+    }
+
+    fn open_batches(&mut self, index: usize) -> io::Result<()> {
+        for _ in 0..RAW_TURN {
+            let port = &self.ports.raw[index];
+            let Some(count) = port.receive(&mut self.slots)? else {
                 break;
             };
-            let Some(arrival) = arrival else { continue };
-            self.plane.open(
-                &mut self.buffer[start..end],
-                end - start,
-                &arrival,
-                &mut self.inbox,
-            );
+            let packets = port.packets(&mut self.slots);
+            self.plane.open_each(packets, &mut self.inbox);
+            self.write_closed();
+            if count < BATCH {
+                break;
+            }
         }
-        self.write_all();
         Ok(())
     }
 
-    fn write_all(&mut self) {
-        self.inbox.finish();
+    /// Write what is complete, while it is in the cache.
+    fn write_closed(&mut self) {
         let failed = self
             .inbox
             .frames()
@@ -245,6 +234,29 @@ impl Worker {
         if failed > 0 {
             self.plane.count_drop(Drop::WriteFailed, failed as u64);
         }
-        self.inbox.clear();
+        self.inbox.recycle();
     }
+
+    fn write_all(&mut self) {
+        self.inbox.finish();
+        self.write_closed();
+    }
+}
+
+/// Send a train through the first port that carries it; returns how many packets the system did not take.
+fn send(
+    ports: &Ports,
+    share: Share,
+    train: &Train,
+    octets: &[u8],
+    patience: &mut Patience,
+) -> usize {
+    let (tunnel, segment) = (&train.tunnel, train.segment);
+    if let Some(port) = share.order(&ports.udp).find(|port| port.carries(tunnel)) {
+        return port.send(tunnel, octets, segment, patience);
+    }
+    if let Some(port) = share.order(&ports.raw).find(|port| port.carries(tunnel)) {
+        return port.send(tunnel, octets, segment, patience);
+    }
+    train.count
 }

@@ -66,6 +66,10 @@ reasons! {
     Dummy = "dummy",
     /// Inbound: a NAT keepalive, one octet 0xff (RFC 3948 section 2.3); not an error.
     Keepalive = "keepalive",
+    /// Outbound: the queue of the TUN interface was full, for the workers did not keep up.
+    QueueFull = "queue-full",
+    /// Inbound: the buffer of a socket was full, for the workers did not keep up.
+    SocketFull = "socket-full",
     /// The system refused to send the packet.
     SendFailed = "send-failed",
     /// The system refused to take the packet into the TUN interface.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use caponier_packet::coalesce::{Segment, SuperPacket};
 use caponier_packet::inner::Inner;
-use caponier_packet::virtio;
+use caponier_packet::{protocol, virtio};
 
 /// How many flows are coalesced at a time.
 const MAX_OPEN: usize = 8;
@@ -15,8 +15,13 @@ const SMALL: usize = 16384;
 ///
 /// The packets of one flow stay in their order: a packet that cannot be merged closes what is open of its flow before it
 /// goes by itself. Packets of different flows may overtake each other.
-#[derive(Debug, Default)]
+///
+/// A frame that is closed should be written soon, while its octets are in the processor's cache, and given back with
+/// [`Inbox::recycle`]: then two or three buffers of 64 KiB are all that is ever touched. What is under construction stays,
+/// and may grow with the next train, until [`Inbox::finish`] at the end of the reader's turn.
+#[derive(Debug)]
 pub struct Inbox {
+    merges_datagrams: bool,
     /// Single packets and small super-packets, back to back; longer than what is in use.
     arena: Vec<u8>,
     used: usize,
@@ -36,19 +41,40 @@ enum Frame {
     Super(usize, usize),
 }
 
+impl Default for Inbox {
+    fn default() -> Self {
+        Self::new(true)
+    }
+}
+
 impl Inbox {
-    /// Make an empty inbox.
-    pub fn new() -> Self {
-        Self::default()
+    /// Make an empty inbox. `merges_datagrams`: whether the interface takes super-packets of UDP too.
+    pub fn new(merges_datagrams: bool) -> Self {
+        Self {
+            merges_datagrams,
+            arena: Vec::new(),
+            used: 0,
+            pool: Vec::new(),
+            open: Vec::new(),
+            free: Vec::new(),
+            frames: Vec::new(),
+        }
     }
 
     /// Forget all frames, also those under construction; the memory is kept.
     pub fn clear(&mut self) {
+        self.finish();
+        self.recycle();
+    }
+
+    /// Forget the closed frames, which were written; what is under construction stays, and so does the memory.
+    pub fn recycle(&mut self) {
         self.used = 0;
-        self.open.clear();
-        self.frames.clear();
-        self.free.clear();
-        self.free.extend(0..self.pool.len());
+        for frame in self.frames.drain(..) {
+            if let Frame::Super(at, _) = frame {
+                self.free.push(at);
+            }
+        }
     }
 
     /// Close the super-packets under construction, so that [`Inbox::frames`] gives them too.
@@ -72,7 +98,12 @@ impl Inbox {
             .open
             .iter()
             .rposition(|at| self.pool[*at].is_same_flow(inner, packet));
-        match (Segment::verify(inner, packet), same_flow) {
+        let segment = if self.merges(inner) {
+            Segment::verify(inner, packet)
+        } else {
+            None
+        };
+        match (segment, same_flow) {
             (Some(segment), Some(open)) => self.append(open, &segment),
             (Some(segment), None) => self.begin(&segment),
             (None, Some(open)) => {
@@ -81,6 +112,10 @@ impl Inbox {
             }
             (None, None) => self.single(&[0; virtio::HEADER_LEN], packet),
         }
+    }
+
+    fn merges(&self, inner: &Inner) -> bool {
+        self.merges_datagrams || inner.protocol != protocol::UDP
     }
 
     fn append(&mut self, open: usize, segment: &Segment<'_>) {

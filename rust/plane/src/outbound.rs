@@ -1,6 +1,8 @@
 //! From TUN frames to trains of ESP packets (RFC 4301 section 5.1, RFC 4303 section 3.3).
 
-use caponier_packet::inner::Inner;
+use std::net::IpAddr;
+
+use caponier_packet::inner::{Inner, Ports};
 use caponier_packet::segment::Plan;
 use caponier_packet::virtio::Header;
 
@@ -11,24 +13,89 @@ use crate::plane::{Plane, Tables};
 use crate::sad::Outbound;
 use crate::spd::Policy;
 
-impl Plane {
-    /// Seal what one read of the TUN interface gave: a virtio_net_hdr and an IP packet, perhaps a super-packet.
-    ///
-    /// The policy is looked up once: all segments belong to one flow. The TTL stays as it is: the kernel, which routed
-    /// the packet into the TUN, has decremented it (RFC 4301 section 5.1.2.1).
-    pub fn seal(&self, frame: &[u8], out: &mut Outbox) {
-        if let Err(reason) = self.seal_frame(frame, out) {
-            self.count_drop(reason, 1);
-        }
+/// The flow of the last packet with its SA, and what the SA carried since it was counted.
+#[derive(Default)]
+struct Run<'a> {
+    last: Option<(Flow, &'a Outbound)>,
+    packets: u64,
+    octets: u64,
+}
+
+/// What selectors see of a packet: packets that agree in it have one policy.
+#[derive(PartialEq, Eq)]
+struct Flow(IpAddr, IpAddr, u8, Ports);
+
+impl Flow {
+    fn new(inner: &Inner) -> Self {
+        Self(inner.source, inner.destination, inner.protocol, inner.ports)
+    }
+}
+
+impl<'a> Run<'a> {
+    fn sa(&self, flow: &Flow) -> Option<&'a Outbound> {
+        self.last
+            .as_ref()
+            .filter(|(last, _)| last == flow)
+            .map(|(_, sa)| *sa)
     }
 
-    fn seal_frame(&self, frame: &[u8], out: &mut Outbox) -> Result<(), Drop> {
+    fn turn_to(&mut self, flow: Flow, sa: &'a Outbound) {
+        self.count();
+        self.last = Some((flow, sa));
+    }
+
+    fn count(&mut self) {
+        if let Some((_, sa)) = self.last {
+            sa.counters.carried(self.packets, self.octets);
+        }
+        (self.packets, self.octets) = (0, 0);
+    }
+}
+
+impl Plane {
+    /// Seal what one read of the TUN interface gave: a virtio_net_hdr and an IP packet, perhaps a super-packet.
+    pub fn seal(&self, frame: &[u8], out: &mut Outbox) {
+        self.seal_each(std::iter::once(frame), out);
+    }
+
+    /// Seal what several reads gave, in their order.
+    ///
+    /// The whole batch costs one lock; each run of packets of one flow, and all segments of a super-packet are one, costs
+    /// one look-up of the policy and two counter updates. The TTL stays as it is: the kernel, which routed the packet into
+    /// the TUN, has decremented it (RFC 4301 section 5.1.2.1).
+    pub fn seal_each<'f>(&self, frames: impl Iterator<Item = &'f [u8]>, out: &mut Outbox) {
+        let tables = self.read();
+        let mut run = Run::default();
+        for frame in frames {
+            if let Err(reason) = self.seal_frame(&tables, &mut run, frame, out) {
+                self.count_drop(reason, 1);
+            }
+        }
+        run.count();
+    }
+
+    fn seal_frame<'a>(
+        &self,
+        tables: &'a Tables,
+        run: &mut Run<'a>,
+        frame: &[u8],
+        out: &mut Outbox,
+    ) -> Result<(), Drop> {
         let (header, packet) = Header::decode(frame)?;
         let inner = Inner::parse(packet)?;
         let plan = Plan::new(&header, packet, &inner)?;
-        let tables = self.read();
-        let sa = self.outbound_sa(&tables, &inner)?;
-        self.seal_plan(sa, &plan, inner.tunnel_next_header(), out);
+        let flow = Flow::new(&inner);
+        let sa = match run.sa(&flow) {
+            Some(sa) => sa,
+            None => {
+                let sa = self.outbound_sa(tables, &inner)?;
+                run.turn_to(flow, sa);
+                sa
+            }
+        };
+        let (packets, octets) = self.seal_plan(sa, &plan, inner.tunnel_next_header(), out);
+        run.packets += packets;
+        run.octets += octets;
         Ok(())
     }
 
@@ -55,10 +122,18 @@ impl Plane {
         Drop::NoSa
     }
 
-    fn seal_plan(&self, sa: &Outbound, plan: &Plan<'_>, next_header: u8, out: &mut Outbox) {
+    /// Seal every packet of the plan; how many were sealed, and their octets.
+    fn seal_plan(
+        &self,
+        sa: &Outbound,
+        plan: &Plan<'_>,
+        next_header: u8,
+        out: &mut Outbox,
+    ) -> (u64, u64) {
         let count = plan.count() as u64;
         if sa.sealer.sealed_len(plan.length(0)) > sa.max_packet() {
-            return sa.counters.dropped(Drop::TooBig, count);
+            sa.counters.dropped(Drop::TooBig, count);
+            return (0, 0);
         }
         let numbers = sa.sealer.reserve(plan.count());
         let missing = count - numbers.len() as u64;
@@ -78,10 +153,10 @@ impl Plane {
                 Err(reason) => sa.counters.dropped(reason, 1),
             }
         }
-        sa.counters.carried(packets, octets);
         if missing > 0 {
             self.exhaust(sa, missing);
         }
+        (packets, octets)
     }
 
     /// Count what found no sequence number, and report it once for the SA.

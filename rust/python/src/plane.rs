@@ -251,7 +251,9 @@ impl Plane {
 
     /// Packets dropped outside of any SA, by reason.
     fn drops(&self) -> HashMap<&'static str, u64> {
-        self.plane.drops().into_iter().collect()
+        let overruns = self.runner().overruns().into_iter();
+        let overruns = overruns.map(|(reason, count)| (reason.name(), count));
+        self.plane.drops().into_iter().chain(overruns).collect()
     }
 
     /// A descriptor that is readable while there are events.

@@ -1,77 +1,16 @@
-//! Coalescing: consecutive TCP segments of one flow, put together into one super-packet for the TUN interface.
-//!
-//! Only what the receiver may see as one is merged, so that cutting the super-packet again gives the very
-//! segments that came in: the same addresses, ports, TTL, DSCP, ECN, flow label, acknowledgement, window and
-//! TCP options (timestamps too); consecutive sequence numbers; equal payloads but for the last, which may be
-//! shorter; no flag but ACK and ECE, and PSH at the end. The checksums of every segment are verified first: the
-//! kernel trusts those of a super-packet, and a corrupted segment must not become a valid one by being merged.
-//! Whatever is not such a segment passes by itself, its checksum untouched.
+//! The super-packet.
 
+use super::segment::Segment;
 use crate::checksum::Checksum;
-use crate::inner::{Fragment, Inner};
+use crate::inner::Inner;
 use crate::virtio::{self, Header};
-use crate::{ipv4, ipv6, protocol, tcp};
+use crate::{ipv4, ipv6, protocol, tcp, udp};
 
 /// The largest IP packet.
 pub const MAX_PACKET: usize = 65535;
 
-/// A TCP segment that may be merged: evidence that its form and its checksums were verified.
-#[derive(Clone, Copy, Debug)]
-pub struct Segment<'a> {
-    packet: &'a [u8],
-    is_v6: bool,
-    transport: usize,
-    payload: usize,
-}
-
-impl<'a> Segment<'a> {
-    /// Verify that `packet`, which `inner` was parsed from, may become part of a super-packet.
-    pub fn verify(inner: &Inner, packet: &'a [u8]) -> Option<Self> {
-        let packet = packet.get(..inner.length)?;
-        if inner.protocol != protocol::TCP || !has_plain_ip_header(inner) {
-            return None;
-        }
-        let transport = packet.get(inner.transport..)?;
-        let tcp = tcp::Packet::new_checked(transport).ok()?;
-        let payload = inner.transport + tcp.header_len();
-        let flags = tcp.flags() & !(tcp::PSH | tcp::ECE);
-        if flags != tcp::ACK || payload == packet.len() || !is_intact(inner, packet, transport) {
-            return None;
-        }
-        Some(Self {
-            packet,
-            is_v6: inner.is_v6(),
-            transport: inner.transport,
-            payload,
-        })
-    }
-
-    fn payload_len(&self) -> usize {
-        self.packet.len() - self.payload
-    }
-
-    fn tcp(&self) -> tcp::Packet<&'a [u8]> {
-        tcp::Packet::new_unchecked(&self.packet[self.transport..])
-    }
-}
-
-/// No IP options, no extension headers, no fragment.
-fn has_plain_ip_header(inner: &Inner) -> bool {
-    let plain = if inner.is_v6() {
-        ipv6::HEADER_LEN
-    } else {
-        ipv4::HEADER_LEN
-    };
-    inner.fragment == Fragment::Whole && inner.transport == plain
-}
-
-fn is_intact(inner: &Inner, packet: &[u8], transport: &[u8]) -> bool {
-    let ip = inner.is_v6() || ipv4::Packet::new_unchecked(packet).is_header_intact();
-    let addresses = inner.addresses(packet);
-    ip && Checksum::pseudo_header(addresses, protocol::TCP, transport.len())
-        .plus(transport)
-        .is_intact()
-}
+/// The most UDP datagrams in one super-packet: what Linux cuts a send into (`UDP_MAX_SEGMENTS`).
+const MAX_DATAGRAMS: u16 = 64;
 
 /// A super-packet under construction, behind its virtio header. Keeps its 64 KiB when it is emptied.
 #[derive(Debug)]
@@ -80,6 +19,7 @@ pub struct SuperPacket {
     /// Octets of the IP packet in `frame`; 0 for none.
     length: usize,
     is_v6: bool,
+    is_udp: bool,
     transport: usize,
     payload: usize,
     /// Octets of payload in each segment but the last.
@@ -102,6 +42,7 @@ impl SuperPacket {
             frame: vec![0; virtio::HEADER_LEN + MAX_PACKET],
             length: 0,
             is_v6: false,
+            is_udp: false,
             transport: 0,
             payload: 0,
             size: 0,
@@ -111,7 +52,7 @@ impl SuperPacket {
         }
     }
 
-    /// True when nothing may follow: the last segment was shorter or carried PSH.
+    /// True when nothing may follow: the last segment was shorter or carried PSH, or there is no room.
     pub fn is_complete(&self) -> bool {
         self.is_complete
     }
@@ -120,12 +61,13 @@ impl SuperPacket {
     pub fn begin(&mut self, segment: &Segment<'_>) {
         self.length = segment.packet.len();
         self.is_v6 = segment.is_v6;
+        self.is_udp = segment.is_udp;
         self.transport = segment.transport;
         self.payload = segment.payload;
         self.size = segment.payload_len();
         self.count = 1;
-        self.next_sequence = segment.tcp().sequence().wrapping_add(self.size as u32);
-        self.is_complete = segment.tcp().flags() & tcp::PSH != 0;
+        self.next_sequence = segment.sequence().wrapping_add(self.size as u32);
+        self.is_complete = segment.has_push();
         self.body_mut()[..segment.packet.len()].copy_from_slice(segment.packet);
     }
 
@@ -134,7 +76,7 @@ impl SuperPacket {
         let ports = packet.get(inner.transport..inner.transport + 4);
         self.length > 0
             && self.is_v6 == inner.is_v6()
-            && inner.protocol == protocol::TCP
+            && inner.protocol == self.protocol()
             && inner.addresses(packet) == self.addresses()
             && ports == Some(&self.body()[self.transport..self.transport + 4])
     }
@@ -150,13 +92,13 @@ impl SuperPacket {
         self.length += payload.len();
         self.count += 1;
         self.next_sequence = self.next_sequence.wrapping_add(payload.len() as u32);
-        let has_push = segment.tcp().flags() & tcp::PSH != 0;
+        let has_push = segment.has_push();
         if has_push {
             let at = self.transport;
             let mut tcp = tcp::Packet::new_unchecked(&mut self.body_mut()[at..]);
             tcp.set_flags(tcp.flags() | tcp::PSH);
         }
-        self.is_complete = has_push || payload.len() < self.size;
+        self.is_complete = has_push || payload.len() < self.size || self.is_full();
         true
     }
 
@@ -182,17 +124,22 @@ impl SuperPacket {
         self.frame.get(..length).unwrap_or(&[])
     }
 
+    /// No second segment as long as the first would fit.
+    fn is_full(&self) -> bool {
+        self.length + self.size > MAX_PACKET || (self.is_udp && self.count == MAX_DATAGRAMS)
+    }
+
     fn continues(&self, segment: &Segment<'_>) -> bool {
         let body = self.body();
         !self.is_complete
             && self.length > 0
             && segment.is_v6 == self.is_v6
+            && segment.is_udp == self.is_udp
             && segment.payload == self.payload
             && segment.payload_len() <= self.size
             && self.length + segment.payload_len() <= MAX_PACKET
-            && segment.tcp().sequence() == self.next_sequence
             && self.has_same_ip_header(body, segment.packet)
-            && self.has_same_tcp_header(body, segment.packet)
+            && self.continues_transport(body, segment)
     }
 
     fn has_same_ip_header(&self, ours: &[u8], theirs: &[u8]) -> bool {
@@ -214,10 +161,15 @@ impl SuperPacket {
                 || next.identification() == identification)
     }
 
-    fn has_same_tcp_header(&self, ours: &[u8], theirs: &[u8]) -> bool {
-        let ours = &ours[self.transport..self.payload];
-        let theirs = &theirs[self.transport..self.payload];
-        ours[..4] == theirs[..4] // ports
+    fn continues_transport(&self, body: &[u8], segment: &Segment<'_>) -> bool {
+        let ours = &body[self.transport..self.payload];
+        let theirs = &segment.packet[self.transport..self.payload];
+        let has_same_ports = ours[..4] == theirs[..4];
+        if self.is_udp {
+            return has_same_ports; // length and checksum are all that is left
+        }
+        has_same_ports
+            && segment.sequence() == self.next_sequence
             && ours[8..13] == theirs[8..13] // acknowledgement, data offset
             && (ours[13] ^ theirs[13]) & !tcp::PSH == 0
             && ours[14..16] == theirs[14..16] // window
@@ -226,31 +178,51 @@ impl SuperPacket {
 
     /// Lengths and checksums of the whole, which the kernel (or a network card) cuts again.
     fn fill_headers(&mut self) -> Header {
-        let (length, transport) = (self.length, self.transport);
-        let is_v6 = self.is_v6;
-        let body = &mut self.frame[virtio::HEADER_LEN..][..length];
-        if is_v6 {
-            let mut ip = ipv6::Packet::new_unchecked(&mut *body);
-            ip.set_payload_len((length - ipv6::HEADER_LEN) as u16);
+        self.fill_ip();
+        let (transport, length) = (self.transport, self.length - self.transport);
+        let sum = Checksum::pseudo_header(self.addresses(), self.protocol(), length).partial();
+        let (is_udp, is_v6) = (self.is_udp, self.is_v6);
+        let octets = &mut self.body_mut()[transport..];
+        if is_udp {
+            let mut udp = udp::Packet::new_unchecked(octets);
+            udp.set_length(length as u16);
+            udp.set_checksum(sum);
         } else {
-            let mut ip = ipv4::Packet::new_unchecked(&mut *body);
-            ip.set_total_len(length as u16);
-            ip.fill_checksum();
+            tcp::Packet::new_unchecked(octets).set_checksum(sum);
         }
-        let addresses = if is_v6 { &body[8..40] } else { &body[12..20] };
-        let sum = Checksum::pseudo_header(addresses, protocol::TCP, length - transport).partial();
-        tcp::Packet::new_unchecked(&mut body[transport..]).set_checksum(sum);
+        let (gso_type, csum_offset) = match (is_udp, is_v6) {
+            (true, _) => (virtio::GSO_UDP_L4, udp::CHECKSUM_AT),
+            (false, true) => (virtio::GSO_TCPV6, tcp::CHECKSUM_AT),
+            (false, false) => (virtio::GSO_TCPV4, tcp::CHECKSUM_AT),
+        };
         Header {
             flags: virtio::NEEDS_CSUM,
-            gso_type: if is_v6 {
-                virtio::GSO_TCPV6
-            } else {
-                virtio::GSO_TCPV4
-            },
+            gso_type,
             header_len: self.payload as u16,
             gso_size: self.size as u16,
             csum_start: transport as u16,
-            csum_offset: tcp::CHECKSUM_AT as u16,
+            csum_offset: csum_offset as u16,
+        }
+    }
+
+    fn fill_ip(&mut self) {
+        let (length, is_v6) = (self.length, self.is_v6);
+        let body = &mut self.frame[virtio::HEADER_LEN..][..length];
+        if is_v6 {
+            let mut ip = ipv6::Packet::new_unchecked(body);
+            ip.set_payload_len((length - ipv6::HEADER_LEN) as u16);
+        } else {
+            let mut ip = ipv4::Packet::new_unchecked(body);
+            ip.set_total_len(length as u16);
+            ip.fill_checksum();
+        }
+    }
+
+    fn protocol(&self) -> u8 {
+        if self.is_udp {
+            protocol::UDP
+        } else {
+            protocol::TCP
         }
     }
 

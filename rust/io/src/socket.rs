@@ -1,0 +1,113 @@
+//! What every socket of the plane wants: options, and what the system tells of it.
+
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use crate::address::SocketAddress;
+use crate::error::{checked, IoError};
+
+/// Buffers of a socket: several super-packets' worth, for bursts.
+const BUFFER: libc::c_int = 4 << 20;
+/// Where SO_MEMINFO has the drops, and how many numbers it has (linux/sock_diag.h).
+const SK_MEMINFO_DROPS: usize = 8;
+const SK_MEMINFO_VARS: usize = 9;
+
+/// Make it non-blocking, mark what it sends, tell where packets were sent to, and never refuse to fragment.
+pub(crate) fn prepare(fd: &OwnedFd, is_v6: bool, mark: u32) -> Result<(), IoError> {
+    set_nonblocking(fd)?;
+    let (level, destination, discovery) = if is_v6 {
+        let destination = (libc::IPV6_RECVPKTINFO, "IPV6_RECVPKTINFO");
+        (libc::IPPROTO_IPV6, destination, libc::IPV6_MTU_DISCOVER)
+    } else {
+        let destination = (libc::IP_PKTINFO, "IP_PKTINFO");
+        (libc::IPPROTO_IP, destination, libc::IP_MTU_DISCOVER)
+    };
+    set_option(fd, level, destination.0, 1, destination.1)?;
+    // Our packets may be fragmented on their way: the inner ones were cut to fit already. IPv6 has the same numbers.
+    set_option(
+        fd,
+        level,
+        discovery,
+        libc::IP_PMTUDISC_DONT,
+        "the path MTU discovery",
+    )?;
+    if mark != 0 {
+        let mark = mark as libc::c_int;
+        set_option(fd, libc::SOL_SOCKET, libc::SO_MARK, mark, "SO_MARK")?;
+    }
+    for (forced, plain) in [
+        (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
+        (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
+    ] {
+        // Without the privilege for the first the second gives what is allowed to everybody.
+        if set_option(fd, libc::SOL_SOCKET, forced, BUFFER, "buffers").is_err() {
+            set_option(fd, libc::SOL_SOCKET, plain, BUFFER, "buffers")?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn set_option(
+    fd: &OwnedFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+    what: &str,
+) -> Result<(), IoError> {
+    let size = std::mem::size_of::<libc::c_int>() as libc::socklen_t;
+    let value = (&raw const value).cast();
+    // SAFETY: the value is an int of the size that is given.
+    let done = unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, value, size) };
+    if done < 0 {
+        return Err(IoError::last(format!("setting {what} on a socket")));
+    }
+    Ok(())
+}
+
+fn set_nonblocking(fd: &OwnedFd) -> Result<(), IoError> {
+    let what = "making a socket non-blocking";
+    // SAFETY: takes no pointers.
+    let flags = checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }, what)?;
+    // SAFETY: takes no pointers.
+    let done = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) };
+    checked(done, what).map(|_| ())
+}
+
+/// Our address and port.
+pub(crate) fn local_address(fd: &OwnedFd) -> Result<(IpAddr, u16), IoError> {
+    let mut room = SocketAddress::empty();
+    // SAFETY: storage and length are the room that is there.
+    let done = unsafe {
+        libc::getsockname(
+            fd.as_raw_fd(),
+            (&raw mut room.storage).cast(),
+            &raw mut room.length,
+        )
+    };
+    if done < 0 {
+        return Err(IoError::last("asking a socket for its address"));
+    }
+    room.read()
+        .ok_or(IoError::NotTheSocket("an IPv4 or IPv6 socket"))
+}
+
+/// Packets that the system dropped because the socket's buffer was full, since it was made.
+pub(crate) fn drops(fd: &OwnedFd) -> u64 {
+    let mut numbers = [0_u32; SK_MEMINFO_VARS];
+    let mut size = std::mem::size_of_val(&numbers) as libc::socklen_t;
+    let room = numbers.as_mut_ptr().cast();
+    // SAFETY: numbers and size are the room that is there.
+    let done = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            room,
+            &raw mut size,
+        )
+    };
+    if done < 0 {
+        return 0; // a kernel before 4.12
+    }
+    u64::from(numbers[SK_MEMINFO_DROPS])
+}
