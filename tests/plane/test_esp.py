@@ -20,7 +20,7 @@ SPI = 0xC0FFEE01
 LAST = 2**32 - 1  #: the last sequence number without ESN (RFC 4303 section 3.3.3)
 KINDS = (GCM, CHACHA, CBC)  #: where only the construction matters
 
-every_suite = pytest.mark.parametrize("suite", (*SUITES, *MORE), ids=lambda suite: suite.name)
+every_suite = pytest.mark.parametrize("suite", [*SUITES, *MORE], ids=lambda suite: suite.name)
 every_kind = pytest.mark.parametrize("suite", KINDS, ids=lambda suite: suite.name)
 sequences = st.integers(1, 1000) | st.integers(LAST - 1000, LAST) | st.integers(1, LAST)
 inners = st.builds(inner_packet, st.sampled_from([4, 6]), st.binary(max_size=1500))

@@ -77,7 +77,7 @@ proptest! {
         train.truncate(cut % train.len() + 1);
         let segment = segment.unwrap_or(size);
         let expected = train.len().div_ceil(segment.max(1)) as u64;
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::default();
         plane.open(&mut train, segment, &packets::arrival(), &mut inbox);
         inbox.finish();
         let carried = plane.inbound_counters(SPI).expect("an SA").packets;
@@ -95,7 +95,7 @@ proptest! {
             }
         }
         let expected = train.len().div_ceil(segment.max(1)) as u64;
-        let mut inbox = Inbox::new();
+        let mut inbox = Inbox::default();
         plane.open(&mut train, segment, &packets::arrival(), &mut inbox);
         inbox.finish();
         prop_assert_eq!(packets::dropped(&plane, SPI), expected);

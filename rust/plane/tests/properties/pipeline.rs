@@ -162,7 +162,7 @@ proptest! {
     #[test]
     fn flows_arrive_whole(reads in reads()) {
         let (left, right) = (left(), right());
-        let (mut out, mut inbox) = (Outbox::new(), Inbox::new());
+        let (mut out, mut inbox) = (Outbox::new(), Inbox::default());
         let mut sent = HashMap::new();
         for frame in frames(&reads) {
             cut(&frame, &mut sent);
@@ -190,7 +190,7 @@ proptest! {
     #[test]
     fn cleared_boxes_forget(first in reads(), second in reads()) {
         let (left, right) = (left(), right());
-        let (mut out, mut inbox) = (Outbox::new(), Inbox::new());
+        let (mut out, mut inbox) = (Outbox::new(), Inbox::default());
         for (times, reads) in [&first, &second].into_iter().enumerate() {
             let mut sent = HashMap::new();
             for frame in frames(reads) {
