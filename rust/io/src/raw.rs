@@ -98,13 +98,14 @@ impl RawPort {
         slots: &'s mut Slots,
     ) -> impl Iterator<Item = (&'s mut [u8], Arrival)> {
         let is_v6 = self.is_v6;
-        slots.packets().filter_map(move |(octets, from, received)| {
+        let packets = slots.packets().filter_map(move |(octets, from, received)| {
             if !is_v6 {
                 return behind_ipv4(octets);
             }
             let (remote, _) = from.read()?;
             Some((octets, arrival(received.local, remote)))
-        })
+        });
+        packets.filter(|(esp, _)| !esp.is_empty())
     }
 }
 

@@ -12,6 +12,7 @@ const IFF_TUN: libc::c_short = 0x0001;
 const IFF_MULTI_QUEUE: libc::c_short = 0x0100;
 const IFF_NO_PI: libc::c_short = 0x1000;
 const IFF_VNET_HDR: libc::c_short = 0x4000;
+const IFF_TUN_EXCL: libc::c_short = 0x8000_u16 as libc::c_short;
 const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
 const TUNSETOFFLOAD: libc::c_ulong = 0x4004_54d0;
 const TUNSETVNETHDRSZ: libc::c_ulong = 0x4004_54d8;
@@ -90,15 +91,17 @@ impl Tun {
     ///
     /// `pattern` may hold `%d`; the name that came of it is returned.
     pub(crate) fn create(pattern: &str, queues: usize) -> Result<(String, Vec<Self>), IoError> {
-        let (first, name) = Self::open(pattern, queues > 1)?;
+        let shared = if queues > 1 { IFF_MULTI_QUEUE } else { 0 };
+        // Not somebody else's interface, which takes more queues as ours does.
+        let (first, name) = Self::open(pattern, shared | IFF_TUN_EXCL)?;
         let mut made = vec![first];
         for _ in 1..queues {
-            made.push(Self::open(&name, true)?.0);
+            made.push(Self::open(&name, shared)?.0);
         }
         Ok((name, made))
     }
 
-    fn open(pattern: &str, shared: bool) -> Result<(Self, String), IoError> {
+    fn open(pattern: &str, flags: libc::c_short) -> Result<(Self, String), IoError> {
         // SAFETY: the path is a C string.
         let fd = unsafe {
             libc::open(
@@ -113,12 +116,12 @@ impl Tun {
             fd,
             takes_datagrams: false,
         };
-        let name = tun.set_interface(pattern, shared)?;
+        let name = tun.set_interface(pattern, flags)?;
         tun.set_offloads()?;
         Ok((tun, name))
     }
 
-    fn set_interface(&self, pattern: &str, shared: bool) -> Result<String, IoError> {
+    fn set_interface(&self, pattern: &str, flags: libc::c_short) -> Result<String, IoError> {
         let bad = |c: char| c.is_whitespace() || c == '/' || c == '\0';
         if pattern.is_empty() || pattern.len() >= libc::IFNAMSIZ || pattern.contains(bad) {
             return Err(IoError::InterfaceName(pattern.to_owned()));
@@ -128,8 +131,7 @@ impl Tun {
         for (slot, octet) in request.ifr_name.iter_mut().zip(pattern.bytes()) {
             *slot = octet as libc::c_char;
         }
-        let queue = if shared { IFF_MULTI_QUEUE } else { 0 };
-        request.ifr_ifru.ifru_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | queue;
+        request.ifr_ifru.ifru_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | flags;
         // SAFETY: TUNSETIFF reads and writes an ifreq.
         let done = unsafe { libc::ioctl(self.fd.as_raw_fd(), TUNSETIFF, &raw mut request) };
         checked(done, &format!("creating the interface {pattern}"))?;

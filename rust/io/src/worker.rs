@@ -102,7 +102,11 @@ impl Worker {
             poller.watch(ports.raw[place].fd(), Source::Raw(place))?;
         }
         Ok(Self {
-            inbox: Inbox::new(tun.takes_datagrams()),
+            inbox: if tun.takes_datagrams() {
+                Inbox::new()
+            } else {
+                Inbox::without_datagrams()
+            },
             plane,
             tun,
             ports,
@@ -173,6 +177,7 @@ impl Worker {
     fn send_all(&mut self) {
         for train in self.outbox.trains() {
             let octets = self.outbox.octets(train);
+            let _turn = train.turn();
             let lost = send(&self.ports, self.share, train, octets, &mut self.patience);
             if lost > 0 {
                 self.plane.count_drop(Drop::SendFailed, lost as u64);
@@ -252,6 +257,9 @@ fn send(
     patience: &mut Patience,
 ) -> usize {
     let (tunnel, segment) = (&train.tunnel, train.segment);
+    if octets.is_empty() {
+        return 0;
+    }
     if let Some(port) = share.order(&ports.udp).find(|port| port.carries(tunnel)) {
         return port.send(tunnel, octets, segment, patience);
     }

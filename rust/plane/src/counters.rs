@@ -31,8 +31,10 @@ impl DropCounters {
     }
 }
 
-/// What one SA carried.
+/// What one SA carried. By itself on its lines of the cache: as a rule one worker alone carries an SA's packets, and it
+/// shall not wait for another that counts for the next SA.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct SaCounters {
     packets: AtomicU64,
     octets: AtomicU64,

@@ -43,21 +43,29 @@ enum Frame {
 
 impl Default for Inbox {
     fn default() -> Self {
-        Self::new(true)
+        Self::new()
     }
 }
 
 impl Inbox {
-    /// Make an empty inbox. `merges_datagrams`: whether the interface takes super-packets of UDP too.
-    pub fn new(merges_datagrams: bool) -> Self {
+    /// Make an empty inbox.
+    pub fn new() -> Self {
         Self {
-            merges_datagrams,
+            merges_datagrams: true,
             arena: Vec::new(),
             used: 0,
             pool: Vec::new(),
             open: Vec::new(),
             free: Vec::new(),
             frames: Vec::new(),
+        }
+    }
+
+    /// As [`Inbox::new`], for an interface that takes no super-packets of UDP.
+    pub fn without_datagrams() -> Self {
+        Self {
+            merges_datagrams: false,
+            ..Self::new()
         }
     }
 

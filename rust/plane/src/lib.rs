@@ -16,6 +16,7 @@ mod sad;
 mod selector;
 mod spd;
 mod standalone;
+mod turns;
 
 pub use caponier_packet::esp::KeyMaterial;
 pub use caponier_packet::sequence::Width;
@@ -30,3 +31,4 @@ pub use parameters::{
 pub use plane::Plane;
 pub use selector::Selector;
 pub use standalone::{Opener, Sealer};
+pub use turns::Turn;

@@ -141,7 +141,7 @@ impl Plane {
         let mut packets = 0;
         for (index, number) in numbers.enumerate() {
             let length = plan.length(index);
-            let sealed = out.push(&sa.tunnel, sa.sealer.sealed_len(length), |slot| {
+            let sealed = out.push(sa.lane(), number, sa.sealer.sealed_len(length), |slot| {
                 sa.sealer
                     .seal_segment(plan, index, next_header, number, slot)
             });

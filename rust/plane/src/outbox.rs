@@ -1,12 +1,15 @@
 //! The arena of sealed packets on their way to the sockets.
 
-use crate::parameters::Tunnel;
+use std::sync::Arc;
 
-/// A run of ESP packets to one peer, ready for one `UDP_SEGMENT` send.
+use crate::parameters::Tunnel;
+use crate::turns::{Turn, Turns};
+
+/// A run of ESP packets of one SA, ready for one `UDP_SEGMENT` send.
 ///
 /// All packets have `segment` octets but the last, which may be shorter: `octets(train).chunks(segment)`
 /// gives them one by one, `chunks(segment * n)` in sends of n.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Train {
     /// Where the packets go.
     pub tunnel: Tunnel,
@@ -16,13 +19,34 @@ pub struct Train {
     pub count: usize,
     start: usize,
     end: usize,
+    /// The first sequence number, and the one behind the last.
+    first: u64,
+    after: u64,
+    turns: Arc<Turns>,
+}
+
+/// The way of one SA's packets: where to, and in which order.
+#[derive(Clone, Copy)]
+pub(crate) struct Lane<'a> {
+    pub(crate) tunnel: &'a Tunnel,
+    pub(crate) turns: &'a Arc<Turns>,
 }
 
 impl Train {
-    /// True when a packet may follow: none so far was shorter than the first.
-    fn takes(&self, tunnel: &Tunnel, length: usize) -> bool {
+    /// Wait until the SA's earlier packets are on their way. Ask for the turn of each train in the order of
+    /// [`Outbox::trains`], also of one without packets, and keep it while sending.
+    pub fn turn(&self) -> Turn<'_> {
+        self.turns.await_turn(self.first, self.after)
+    }
+
+    /// True when the packet of this number may follow: the one before is ours, and none so far was shorter than the first.
+    fn takes(&self, lane: Lane<'_>, number: u64, length: usize) -> bool {
         let is_full_length = self.end - self.start == self.segment * self.count;
-        is_full_length && length <= self.segment && self.tunnel == *tunnel
+        is_full_length && length <= self.segment && self.is_continued_by(lane, number)
+    }
+
+    fn is_continued_by(&self, lane: Lane<'_>, number: u64) -> bool {
+        self.after == number && Arc::ptr_eq(&self.turns, lane.turns) && self.tunnel == *lane.tunnel
     }
 }
 
@@ -58,11 +82,12 @@ impl Outbox {
         self.arena.get(train.start..train.end).unwrap_or(&[])
     }
 
-    /// Add a packet of `length` octets, written by `fill`, to the last train or to a new one. If `fill` fails, nothing
-    /// is added.
+    /// Add a packet of `length` octets, written by `fill`, to the last train or to a new one. If `fill` fails, no packet is
+    /// added, but the number counts as used: nobody shall wait for its turn.
     pub(crate) fn push<E>(
         &mut self,
-        tunnel: &Tunnel,
+        lane: Lane<'_>,
+        number: u64,
         length: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -70,22 +95,42 @@ impl Outbox {
         if self.arena.len() < end {
             self.arena.resize(end.next_power_of_two(), 0);
         }
-        fill(&mut self.arena[start..end])?;
+        if let Err(error) = fill(&mut self.arena[start..end]) {
+            self.skip(lane, number);
+            return Err(error);
+        }
         self.used = end;
         match self.trains.last_mut() {
-            Some(train) if train.takes(tunnel, length) => {
+            Some(train) if train.takes(lane, number, length) => {
                 train.count += 1;
                 train.end = end;
+                train.after = number.wrapping_add(1);
             }
-            _ => self.trains.push(Train {
-                tunnel: *tunnel,
-                segment: length,
-                count: 1,
-                start,
-                end,
-            }),
+            _ => self.begin(lane, number, length, 1),
         }
         Ok(())
+    }
+
+    fn skip(&mut self, lane: Lane<'_>, number: u64) {
+        match self.trains.last_mut() {
+            Some(train) if train.is_continued_by(lane, number) => {
+                train.after = number.wrapping_add(1);
+            }
+            _ => self.begin(lane, number, 0, 0),
+        }
+    }
+
+    fn begin(&mut self, lane: Lane<'_>, number: u64, length: usize, count: usize) {
+        self.trains.push(Train {
+            tunnel: *lane.tunnel,
+            segment: length,
+            count,
+            start: self.used - length,
+            end: self.used,
+            first: number,
+            after: number.wrapping_add(1),
+            turns: Arc::clone(lane.turns),
+        });
     }
 }
 
@@ -103,9 +148,9 @@ mod tests {
         }
     }
 
-    fn push(out: &mut Outbox, port: u16, length: usize, octet: u8) {
-        let filled = out.push(&tunnel(port), length, |slot| {
-            slot.fill(octet);
+    fn push(out: &mut Outbox, lane: Lane<'_>, number: u64, length: usize) {
+        let filled = out.push(lane, number, length, |slot| {
+            slot.fill(number as u8);
             Ok::<(), ()>(())
         });
         assert_eq!(filled, Ok(()));
@@ -116,32 +161,75 @@ mod tests {
         out.trains().iter().map(shape).collect()
     }
 
-    /// A train has one peer and one size; a shorter packet ends it.
+    fn numbers(out: &Outbox) -> Vec<(u64, u64)> {
+        let numbers = |train: &Train| (train.first, train.after);
+        out.trains().iter().map(numbers).collect()
+    }
+
+    /// A train has one SA, one peer and one size; a shorter packet ends it.
     #[test]
     fn makes_trains() {
+        let (first, second) = (Arc::new(Turns::new(1)), Arc::new(Turns::new(6)));
+        let here = Lane {
+            tunnel: &tunnel(4500),
+            turns: &first,
+        };
         let mut out = Outbox::new();
-        for (length, octet) in [(100, 1), (100, 2), (60, 3), (60, 4), (100, 5)] {
-            push(&mut out, 4500, length, octet);
+        for (number, length) in [(1, 100), (2, 100), (3, 60), (4, 60), (5, 100)] {
+            push(&mut out, here, number, length);
         }
-        push(&mut out, 4501, 100, 6);
-        assert_eq!(
-            shape(&out),
-            [(100, 3, 260), (60, 1, 60), (100, 1, 100), (100, 1, 100)]
-        );
-        let first = out.octets(&out.trains()[0]);
-        let lengths: Vec<_> = first.chunks(100).map(|c| (c.len(), c[0])).collect();
+        let there = Lane {
+            tunnel: &tunnel(4501),
+            ..here
+        };
+        push(&mut out, there, 6, 100);
+        let other = Lane {
+            turns: &second,
+            ..there
+        };
+        push(&mut out, other, 7, 100);
+        assert_eq!(shape(&out)[..2], [(100, 3, 260), (60, 1, 60)]);
+        assert_eq!(shape(&out)[2..], [(100, 1, 100); 3]);
+        assert_eq!(numbers(&out), [(1, 4), (4, 5), (5, 6), (6, 7), (7, 8)]);
+        let octets = out.octets(&out.trains()[0]);
+        let lengths: Vec<_> = octets.chunks(100).map(|c| (c.len(), c[0])).collect();
         assert_eq!(lengths, [(100, 1), (100, 2), (60, 3)]);
         out.clear();
         assert!(out.trains().is_empty());
     }
 
-    /// What could not be sealed does not stay in the arena in clear.
+    /// Between two numbers of ours another worker's packets go out.
+    #[test]
+    fn a_train_has_consecutive_numbers() {
+        let turns = Arc::new(Turns::new(1));
+        let lane = Lane {
+            tunnel: &tunnel(4500),
+            turns: &turns,
+        };
+        let mut out = Outbox::new();
+        for number in [1, 2, 10, 11] {
+            push(&mut out, lane, number, 100);
+        }
+        assert_eq!(numbers(&out), [(1, 3), (10, 12)]);
+    }
+
+    /// What could not be sealed does not stay in the arena in clear, and its number does not hold up the others.
     #[test]
     fn a_failed_packet_is_not_sent() {
+        let turns = Arc::new(Turns::new(1));
+        let lane = Lane {
+            tunnel: &tunnel(4500),
+            turns: &turns,
+        };
         let mut out = Outbox::new();
-        assert_eq!(out.push(&tunnel(1), 10, |_| Err("refused")), Err("refused"));
-        assert!(out.trains().is_empty());
-        push(&mut out, 1, 10, 7);
-        assert_eq!(out.octets(&out.trains()[0]), [7; 10]);
+        let refused = |_: &mut [u8]| Err("refused");
+        assert_eq!(out.push(lane, 1, 10, refused), Err("refused"));
+        assert_eq!(shape(&out), [(0, 0, 0)]);
+        push(&mut out, lane, 2, 10);
+        assert_eq!(out.push(lane, 3, 10, refused), Err("refused"));
+        push(&mut out, lane, 4, 10);
+        assert_eq!(shape(&out), [(0, 0, 0), (10, 2, 20)]);
+        assert_eq!(numbers(&out), [(1, 2), (2, 5)]);
+        assert_eq!(out.octets(&out.trains()[1])[10..], [4; 10]);
     }
 }

@@ -3,12 +3,18 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use crate::counters::SaCounters;
 use crate::error::PlaneError;
+use crate::outbox::Lane;
 use crate::parameters::{Arrival, InboundParameters, OutboundParameters, Tunnel};
 use crate::selector::Selector;
 use crate::standalone::{Opener, Sealer};
+use crate::turns::Turns;
+
+/// The first sequence number of an SA (RFC 4303 section 3.3.3).
+const FIRST: u64 = 1;
 
 /// An inbound SA.
 pub(crate) struct Inbound {
@@ -50,6 +56,7 @@ pub(crate) struct Outbound {
     pub(crate) sealer: Sealer,
     pub(crate) tunnel: Tunnel,
     pub(crate) counters: SaCounters,
+    turns: Arc<Turns>,
     is_exhausted: AtomicBool,
 }
 
@@ -58,11 +65,20 @@ impl Outbound {
         check_tunnel(&p.tunnel)?;
         Ok(Self {
             handle,
-            sealer: Sealer::new(p.spi, &p.keys, p.width, 1)?.with_tfc(p.tfc),
+            sealer: Sealer::new(p.spi, &p.keys, p.width, FIRST)?.with_tfc(p.tfc),
             tunnel: p.tunnel,
             counters: SaCounters::new(),
+            turns: Arc::new(Turns::new(FIRST)),
             is_exhausted: AtomicBool::new(false),
         })
+    }
+
+    /// The way of its packets.
+    pub(crate) fn lane(&self) -> Lane<'_> {
+        Lane {
+            tunnel: &self.tunnel,
+            turns: &self.turns,
+        }
     }
 
     /// The most octets that an ESP packet may have: a datagram's 65535 less the outer headers.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import Self
 
 from caponier.daemon import health
 from caponier.daemon.config import Configuration, Place, load
+from caponier.daemon.config.schema import MOST_WORKERS
 from caponier.daemon.driver import Driver
 from caponier.daemon.engines.base import Acquire, SaTraffic, SequenceExhausted
 from caponier.daemon.engines.userspace import UserspaceEngine
@@ -136,9 +138,10 @@ class Daemon:
 
     def _open(self, undo: contextlib.ExitStack) -> None:
         table = self._configuration.daemon
-        self._sockets: Sockets = open_sockets(self._configuration.settings.ports, table.mark)
+        workers = table.workers or _cores()
+        self._sockets: Sockets = open_sockets(self._configuration.settings.ports, table.mark, workers)
         undo.callback(self._sockets.close)
-        self._engine = UserspaceEngine(table.interface, table.mark, table.workers)
+        self._engine = UserspaceEngine(table.interface, table.mark, workers)
         undo.callback(self._engine.close)
         self._engine.attach(self._sockets.esp_udp, self._sockets.esp_raw)
         self._routes = Routes(self._engine.interface, table.table, table.mark, table.mtu)
@@ -491,6 +494,11 @@ class Daemon:
         if not self._all_sas(name):  # else it is under way, and each further packet reports itself again
             self.journal.note("acquired", name, f"a packet wants child {child}")
         self._connect(connection)
+
+
+def _cores() -> int:
+    """Those that we may run on."""
+    return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
 
 
 def _nearest(word: str, names: Iterable[str]) -> str:

@@ -1,9 +1,11 @@
 """The sockets: IKE on 500 and 4500 for both families, ESP in UDP on 4500, ESP on protocol 50.
 
-On the encapsulated port two sockets of each family stand in one ``SO_REUSEPORT`` group: the daemon's first, the plane's
-second. A classic BPF program (socket(7), SO_ATTACH_REUSEPORT_CBPF) looks at the first four octets: zero is the non-ESP
-marker (RFC 3948 section 2.2) and goes to the daemon, all else to the plane. What is too short to have four octets goes to
-the daemon too, which drops it.
+On the encapsulated port the sockets of each family stand in one ``SO_REUSEPORT`` group: the daemon's first, then one for
+each worker of the plane. A classic BPF program (socket(7), SO_ATTACH_REUSEPORT_CBPF) looks at the first four octets: zero
+is the non-ESP marker (RFC 3948 section 2.2) and goes to the daemon; anything else is an SPI, and all packets of an SPI go
+to one worker, in their order. What is too short to have four octets goes to the daemon too, which drops it.
+
+The system gives a packet of protocol 50 to every raw socket, so each worker's takes only its own part of the SPIs.
 """
 
 from __future__ import annotations
@@ -23,11 +25,13 @@ from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
 from caponier.protocols.ike.policy import Ports
 
 MARKER = bytes(4)  #: the non-ESP marker
+SO_ATTACH_FILTER = 26
 SO_ATTACH_REUSEPORT_CBPF = 51
 IP_PKTINFO = 8
 _ROOM = socket.CMSG_SPACE(20)  # in_pktinfo has 12 octets, in6_pktinfo 20
 _BURST = 64  #: datagrams read before others have their turn
 MAX_DATAGRAM = 65_535
+_MAX_RAW = 4  #: raw sockets of a family: each gets a copy of every packet, if only to refuse it, which costs 0.3 µs
 
 Receive = Callable[[bytes, Path], None]
 
@@ -109,12 +113,13 @@ class Sockets:
             each.close()
 
 
-def open_sockets(ports: Ports, mark: int) -> Sockets:
+def open_sockets(ports: Ports, mark: int, workers: int = 1) -> Sockets:
     """Open everything; IPv6 is left out where the system has none.
 
     Args:
         ports: ours.
         mark: fwmark of what we send, which keeps it out of the tunnel.
+        workers: of the plane.
 
     Raises:
         PortTaken: another program listens on one of the ports.
@@ -130,14 +135,15 @@ def open_sockets(ports: Ports, mark: int) -> Sockets:
             _require_free(family, ports.encapsulated, mark)
             ours = _udp(family, ports.encapsulated, mark, shared=True)  # the first of the group: index 0
             undo.callback(ours.close)
-            planes = _udp(family, ports.encapsulated, mark, shared=True)
-            undo.callback(planes.close)
-            _steer(ours)
-            esp = _raw(family)
-            undo.callback(esp.close)
+            for _ in range(workers):
+                udp.append(_udp(family, ports.encapsulated, mark, shared=True))
+                undo.callback(udp[-1].close)
+            _steer(ours, workers)
+            parts = max(1, min(workers // 2, _MAX_RAW))
+            for part in range(parts):
+                raw.append(_raw(family, part, parts))
+                undo.callback(raw[-1].close)
             ike += [IkePort(alone, family, ports.ike, False), IkePort(ours, family, ports.encapsulated, True)]
-            udp.append(planes)
-            raw.append(esp)
         undo.pop_all()
     return Sockets(tuple(ike), tuple(udp), tuple(raw))
 
@@ -193,30 +199,61 @@ def _explained(error: OSError, port: int) -> CaponierError:
     )
 
 
-def _raw(family: socket.AddressFamily) -> socket.socket:
+def _raw(family: socket.AddressFamily, part: int, parts: int) -> socket.socket:
+    """A raw socket for the SPIs that leave the remainder ``part`` when divided by ``parts``."""
     try:
-        return socket.socket(family, socket.SOCK_RAW, 50)
+        made = socket.socket(family, socket.SOCK_RAW, 50)
     except OSError as error:
         raise EngineError(f"no raw socket for ESP: {error.strerror}", hint="the daemon needs CAP_NET_RAW") from None
+    if parts > 1:
+        _attach(made, SO_ATTACH_FILTER, _part_of_spis(family, part, parts))
+    return made
 
 
-def _steer(first: socket.socket) -> None:
-    """Attach the program that tells IKE from ESP to the group that ``first`` is in.
+#: operation, jump if true, jump if false, operand (linux/filter.h)
+_Instruction = tuple[int, int, int, int]
+
+
+def _part_of_spis(family: socket.AddressFamily, part: int, parts: int) -> tuple[_Instruction, ...]:
+    """Answers with the octets to keep: all or none. It sees the IPv4 header, but not that of IPv6 (raw(7), ipv6(7))."""
+    load: tuple[_Instruction, ...] = ((0x20, 0, 0, 0),)  # A = first word
+    if family == socket.AF_INET:
+        load = (
+            (0xB1, 0, 0, 0),  # X = length of the IPv4 header
+            (0x40, 0, 0, 0),  # A = the word there
+        )
+    return (
+        *load,
+        (0x94, 0, 0, parts),  # A = A mod parts
+        (0x15, 0, 1, part),  # our part?
+        (0x06, 0, 0, 0xFFFF_FFFF),  # return all of it
+        (0x06, 0, 0, 0),  # return nothing
+    )
+
+
+def _steer(first: socket.socket, workers: int) -> None:
+    """Attach the program that tells IKE from ESP, and one SPI from another, to the group that ``first`` is in.
 
     The kernel runs it on the UDP payload. It answers with an index into the group: 0 is the first socket bound.
     """
     program = (
         (0x80, 0, 0, 0),  # A = length of the payload
-        (0x35, 0, 3, 4),  # at least 4? else to the daemon
+        (0x35, 0, 5, 4),  # at least 4? else to the daemon
         (0x20, 0, 0, 0),  # A = first word
-        (0x15, 1, 0, 0),  # zero? then to the daemon
-        (0x06, 0, 0, 1),  # return 1: the plane
+        (0x15, 3, 0, 0),  # zero? then to the daemon
+        (0x94, 0, 0, workers),  # A = A mod workers
+        (0x04, 0, 0, 1),  # A = A + 1
+        (0x16, 0, 0, 0),  # return A: a worker of the plane
         (0x06, 0, 0, 0),  # return 0: the daemon
     )
+    _attach(first, SO_ATTACH_REUSEPORT_CBPF, program)
+
+
+def _attach(to: socket.socket, option: int, program: tuple[_Instruction, ...]) -> None:
     code = b"".join(struct.pack("HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code, len(code))  # must live until setsockopt has returned
     value = struct.pack("HP", len(program), ctypes.addressof(buffer))
-    first.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, value)
+    to.setsockopt(socket.SOL_SOCKET, option, value)
 
 
 def _destination(ancillary: list[tuple[int, int, bytes]]) -> IPv4Address | IPv6Address | None:

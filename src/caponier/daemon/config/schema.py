@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 LONGEST_SOCKET = 107  #: octets of a UNIX socket's path (unix(7): sun_path)
+MOST_WORKERS = 64
 
 
 def _as_list(value: object) -> object:
@@ -99,7 +100,9 @@ class DaemonTable(Table):
     nat_port: int = Field(default=4500, ge=1, le=65535, description="the UDP port of IKE and ESP behind NATs")
     table: int = Field(default=220, ge=1, le=2**31 - 1, description="the routing table for protected networks")
     mark: int = Field(default=0xCA90, ge=1, le=2**32 - 1, description="fwmark of packets that are protected already")
-    workers: int = Field(default=1, ge=1, le=64, description="threads that carry packets")
+    workers: int | None = Field(
+        default=None, ge=1, le=MOST_WORKERS, description="threads that carry packets; one for each core when left out"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is logged")
 
 
