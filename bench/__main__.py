@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -68,7 +69,7 @@ def _line_up(undo: ExitStack, directory: Path, only: str, console: Console) -> l
     for number, contender in enumerate(contenders()):
         if number and only.lower() not in contender.name.lower():
             continue
-        link = undo.enter_context(pair(f"capbench{number}-"))
+        link = undo.enter_context(pair(f"capbench{os.getpid()}-{number}-"))
         place = directory / str(number)
         place.mkdir()
         try:

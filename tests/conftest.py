@@ -11,7 +11,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         (outcome, report)
         for outcome in ("passed", "failed", "skipped")
         for report in terminalreporter.stats.get(outcome, [])
-        if "peer" in report.keywords
+        if report.nodeid.startswith("tests/interop/")
     ]
     if not reports:
         return
