@@ -1,5 +1,6 @@
 //! The frames on their way into the TUN interface.
 
+use std::net::IpAddr;
 use std::ops::Range;
 
 use caponier_packet::coalesce::{Segment, SuperPacket};
@@ -7,7 +8,7 @@ use caponier_packet::inner::Inner;
 use caponier_packet::{protocol, virtio};
 
 /// How many flows are coalesced at a time.
-const MAX_OPEN: usize = 8;
+const MAX_OPEN: usize = 16;
 /// A closed super-packet below this size is copied to the arena, so that its 64 KiB can be used again at once.
 const SMALL: usize = 16384;
 
@@ -27,8 +28,8 @@ pub struct Inbox {
     used: usize,
     /// Buffers for super-packets: open, closed and listed in `frames`, or free.
     pool: Vec<SuperPacket>,
-    /// Under construction, the oldest first.
-    open: Vec<usize>,
+    /// Under construction, the oldest first: the flow's key, and which buffer.
+    open: Vec<(u64, usize)>,
     free: Vec<usize>,
     frames: Vec<Frame>,
 }
@@ -102,18 +103,19 @@ impl Inbox {
 
     /// Take a packet, which `inner` was parsed from.
     pub(crate) fn push(&mut self, inner: &Inner, packet: &[u8]) {
+        let key = flow_key(inner, packet);
         let same_flow = self
             .open
             .iter()
-            .rposition(|at| self.pool[*at].is_same_flow(inner, packet));
+            .rposition(|(open, at)| *open == key && self.pool[*at].is_same_flow(inner, packet));
         let segment = if self.merges(inner) {
             Segment::verify(inner, packet)
         } else {
             None
         };
         match (segment, same_flow) {
-            (Some(segment), Some(open)) => self.append(open, &segment),
-            (Some(segment), None) => self.begin(&segment),
+            (Some(segment), Some(open)) => self.append(open, key, &segment),
+            (Some(segment), None) => self.begin(key, &segment),
             (None, Some(open)) => {
                 self.close(open);
                 self.single(&[0; virtio::HEADER_LEN], packet);
@@ -126,18 +128,18 @@ impl Inbox {
         self.merges_datagrams || inner.protocol != protocol::UDP
     }
 
-    fn append(&mut self, open: usize, segment: &Segment<'_>) {
-        let building = &mut self.pool[self.open[open]];
+    fn append(&mut self, open: usize, key: u64, segment: &Segment<'_>) {
+        let building = &mut self.pool[self.open[open].1];
         if !building.append(segment) {
             self.close(open);
-            return self.begin(segment);
+            return self.begin(key, segment);
         }
         if building.is_complete() {
             self.close(open);
         }
     }
 
-    fn begin(&mut self, segment: &Segment<'_>) {
+    fn begin(&mut self, key: u64, segment: &Segment<'_>) {
         if self.open.len() == MAX_OPEN {
             self.close(0);
         }
@@ -146,14 +148,14 @@ impl Inbox {
             self.pool.len() - 1
         });
         self.pool[at].begin(segment);
-        self.open.push(at);
+        self.open.push((key, at));
         if self.pool[at].is_complete() {
             self.close(self.open.len() - 1);
         }
     }
 
     fn close(&mut self, open: usize) {
-        let at = self.open.remove(open);
+        let (_, at) = self.open.remove(open);
         let Some(frame) = self.pool[at].close() else {
             return self.free.push(at);
         };
@@ -175,6 +177,20 @@ impl Inbox {
         body.copy_from_slice(packet);
         self.frames.push(Frame::Single(range));
     }
+}
+
+/// The same for all packets of a flow, and rarely for those of two: the ends of the addresses, and the ports.
+fn flow_key(inner: &Inner, packet: &[u8]) -> u64 {
+    let (source, destination) = match (inner.source, inner.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => (source.to_bits(), destination.to_bits()),
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            (source.to_bits() as u32, destination.to_bits() as u32)
+        }
+        _ => (0, 0),
+    };
+    let ports = packet.get(inner.transport..).and_then(<[u8]>::first_chunk);
+    let ports = u32::from_ne_bytes(*ports.unwrap_or(&[0; 4]));
+    (u64::from(source) << 32 | u64::from(destination)) ^ u64::from(ports).rotate_left(20)
 }
 
 fn claim(arena: &mut Vec<u8>, used: &mut usize, length: usize) -> Range<usize> {
