@@ -201,3 +201,116 @@ fn claim(arena: &mut Vec<u8>, used: &mut usize, length: usize) -> Range<usize> {
     *used = range.end;
     range
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use caponier_packet::checksum::Checksum;
+
+    /// A UDP datagram of this flow, over IPv4.
+    fn datagram(flow: u16, length: usize) -> Vec<u8> {
+        let total = 28 + length as u16;
+        let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol::UDP, 0, 0];
+        packet.extend([10, 1, 0, 1, 10, 2, 0, 1]);
+        packet[2..4].copy_from_slice(&total.to_be_bytes());
+        let sum = Checksum::new().plus(&packet).finish();
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+        packet.extend(flow.to_be_bytes());
+        packet.extend([0, 9]);
+        packet.extend((8 + length as u16).to_be_bytes());
+        packet.extend([0, 0]);
+        packet.resize(28 + length, 7);
+        let pseudo = Checksum::pseudo_header(&packet[12..20], protocol::UDP, 8 + length);
+        let sum = pseudo.plus(&packet[20..]).finish_udp();
+        packet[26..28].copy_from_slice(&sum.to_be_bytes());
+        packet
+    }
+
+    fn push(inbox: &mut Inbox, packet: &[u8]) {
+        let inner = Inner::parse(packet).expect("a packet");
+        inbox.push(&inner, packet);
+    }
+
+    fn lengths(inbox: &Inbox) -> Vec<usize> {
+        let ip = |frame: &[u8]| frame.len() - virtio::HEADER_LEN;
+        inbox.frames().map(ip).collect()
+    }
+
+    #[test]
+    fn what_is_under_construction_outlives_what_was_written() {
+        let mut inbox = Inbox::new();
+        push(&mut inbox, &datagram(1, 100));
+        push(&mut inbox, &datagram(1, 100));
+        inbox.recycle();
+        assert!(lengths(&inbox).is_empty());
+        push(&mut inbox, &datagram(1, 50));
+        assert_eq!(lengths(&inbox), [28 + 250]); // shorter: complete
+        inbox.recycle();
+        inbox.finish();
+        assert!(lengths(&inbox).is_empty());
+    }
+
+    #[test]
+    fn buffers_are_used_again() {
+        let mut inbox = Inbox::new();
+        for _ in 0..1000 {
+            push(&mut inbox, &datagram(1, 1400));
+            inbox.recycle();
+        }
+        assert!(inbox.pool.len() <= 2, "{}", inbox.pool.len());
+        assert!(inbox.arena.len() < 4096, "{}", inbox.arena.len());
+    }
+
+    /// A packet that cannot be merged follows what came before it of its flow, and other flows may wait.
+    #[test]
+    fn a_flow_keeps_its_order() {
+        let mut inbox = Inbox::new();
+        push(&mut inbox, &datagram(1, 100));
+        push(&mut inbox, &datagram(2, 100));
+        let mut corrupted = datagram(1, 30);
+        corrupted[40] ^= 1;
+        push(&mut inbox, &corrupted);
+        assert_eq!(lengths(&inbox), [128, 58]);
+        push(&mut inbox, &datagram(1, 40));
+        inbox.finish();
+        assert_eq!(lengths(&inbox), [128, 58, 128, 68]);
+    }
+
+    #[test]
+    fn the_oldest_flow_makes_room() {
+        let mut inbox = Inbox::new();
+        for flow in 0..=MAX_OPEN as u16 {
+            push(&mut inbox, &datagram(flow, 100 + usize::from(flow)));
+        }
+        assert_eq!(lengths(&inbox), [128]);
+    }
+
+    #[test]
+    fn datagrams_stay_apart_where_the_interface_wants_it() {
+        let mut inbox = Inbox::without_datagrams();
+        push(&mut inbox, &datagram(1, 100));
+        push(&mut inbox, &datagram(1, 100));
+        assert_eq!(lengths(&inbox), [128, 128]);
+    }
+
+    /// Keys of two flows may be equal; the headers decide.
+    #[test]
+    fn equal_keys_are_not_enough() {
+        let to = |second_octet: u8, flow: u16| {
+            let mut packet = datagram(flow, 100);
+            packet[17] = second_octet;
+            packet[10..12].fill(0);
+            let sum = Checksum::new().plus(&packet[..20]).finish();
+            packet[10..12].copy_from_slice(&sum.to_be_bytes());
+            let inner = Inner::parse(&packet).expect("a packet");
+            (flow_key(&inner, &packet), packet)
+        };
+        let ((first_key, first), (second_key, second)) = (to(2, 0), to(2 ^ 16, 0x0100));
+        assert_eq!(first_key == second_key, cfg!(target_endian = "little"));
+        let mut inbox = Inbox::new();
+        push(&mut inbox, &first);
+        push(&mut inbox, &second);
+        inbox.finish();
+        assert_eq!(lengths(&inbox), [128, 128]);
+    }
+}
