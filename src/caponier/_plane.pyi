@@ -16,7 +16,8 @@ class Plane:
     def __init__(self, *, interface: str, mark: int, workers: int = 1) -> None:
         """Create the TUN interface (down, without addresses). ``interface`` may hold %d.
 
-        ``mark``: the fwmark of packets that the plane sends, so that rules can keep them out of the TUN.
+        ``mark``: the fwmark of packets that the plane sends, so that rules can keep them out of the TUN. ``workers``: threads,
+        each with a queue of the interface; the sockets of each kind are dealt out to them in the order of attaching.
         """
     @property
     def interface(self) -> str: ...
@@ -96,7 +97,7 @@ class Plane:
         """(packets, inner octets, drops by reason)."""
     def outbound_counters(self, handle: int) -> tuple[int, int, dict[str, int]]: ...
     def drops(self) -> dict[str, int]:
-        """Packets dropped outside of any SA, by reason."""
+        """Packets dropped outside of any SA, by reason; ``queue-full`` and ``socket-full`` are what overran the workers."""
     def event_fd(self) -> int: ...
     def events(self) -> list[tuple[str, int]]:
         """("acquire", policy) | ("sequence-exhausted", handle) | ("port-failed", errno); drains the list."""

@@ -5,6 +5,7 @@ mod address;
 mod control;
 mod error;
 mod eventfd;
+mod frames;
 mod interface;
 mod message;
 mod mmsg;

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use caponier_packet::virtio;
 
 use crate::error::{checked, IoError};
+use crate::frames::Frames;
 
 const IFF_TUN: libc::c_short = 0x0001;
 const IFF_MULTI_QUEUE: libc::c_short = 0x0100;
@@ -24,60 +25,6 @@ const TUN_F_USO6: libc::c_uint = 0x40;
 
 /// Octets that one read may give: a super-packet of 64 KiB behind its header.
 pub(crate) const MAX_FRAME: usize = 65_536 + virtio::HEADER_LEN;
-
-/// Frames in one batch: as many small packets as fit one `UDP_SEGMENT` send.
-const MAX_FRAMES: usize = 64;
-/// Octets of a batch: two super-packets, or many small packets.
-const ROOM: usize = 2 * MAX_FRAME;
-
-/// The frames of several reads, back to back.
-#[derive(Debug)]
-pub(crate) struct Frames {
-    octets: Vec<u8>,
-    /// Where each ends.
-    ends: Vec<usize>,
-}
-
-impl Frames {
-    pub(crate) fn new() -> Self {
-        Self {
-            octets: vec![0; ROOM],
-            ends: Vec::with_capacity(MAX_FRAMES),
-        }
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut start = 0;
-        self.ends.iter().map(move |&end| {
-            let frame = &self.octets[start..end];
-            start = end;
-            frame
-        })
-    }
-
-    fn clear(&mut self) {
-        self.ends.clear();
-    }
-
-    fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    fn used(&self) -> usize {
-        self.ends.last().copied().unwrap_or(0)
-    }
-
-    /// Room for the largest frame; None when the batch is full.
-    fn room(&mut self) -> Option<&mut [u8]> {
-        let used = self.used();
-        let has_room = self.ends.len() < MAX_FRAMES && used + MAX_FRAME <= ROOM;
-        has_room.then(|| &mut self.octets[used..])
-    }
-
-    fn push(&mut self, count: usize) {
-        self.ends.push(self.used() + count);
-    }
-}
 
 /// One queue of a TUN interface; the interface goes when its last queue is dropped.
 #[derive(Debug)]

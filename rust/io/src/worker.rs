@@ -7,11 +7,12 @@ use caponier_plane::{Drop, Event, Inbox, Outbox, Plane, Train};
 
 use crate::error::IoError;
 use crate::eventfd::EventFd;
+use crate::frames::Frames;
 use crate::mmsg::{Slots, BATCH};
 use crate::patience::Patience;
 use crate::poller::Poller;
 use crate::raw::RawPort;
-use crate::tun::{Frames, Tun, MAX_FRAME};
+use crate::tun::{Tun, MAX_FRAME};
 use crate::udp::UdpPort;
 
 /// Trains from a UDP socket, batches from a raw socket, and batches of frames from the TUN interface, before the others
