@@ -12,17 +12,9 @@ import pytest
 from caponier.demo.namespaces import Namespace
 from caponier.demo.topology import Topology, topology
 from tests.daemon.site import Pair, paired
+from tests.requirements import require
 
 PREFIX = "caponier-daemon-"
-
-
-def require(reason: str | None) -> None:
-    """Skip for a reason; under CI=true nothing may be missing."""
-    if reason is None:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"under CI=true this must not be missing: {reason}")
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")

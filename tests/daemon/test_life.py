@@ -16,9 +16,9 @@ from caponier.demo.gateways import DaemonDied
 from caponier.demo.namespaces import Namespace
 from caponier.demo.topology import LEFT, RIGHT, WIRE
 from caponier.demo.traffic import ping
-from tests.daemon.conftest import require
 from tests.daemon.kernel import dump, links, routes, rules
 from tests.daemon.site import CAPONIER, Pair, eventually, left, right
+from tests.requirements import require
 
 pytestmark = pytest.mark.privileged
 

@@ -12,29 +12,21 @@ import pytest
 from caponier.demo.namespaces import Namespace
 from caponier.demo.topology import Topology, topology
 from tests.interop import charon
+from tests.requirements import require
 
 PREFIX = "caponier-interop-"
-
-
-def _require(reason: str | None) -> None:
-    """Skip for a reason; under CI=true nothing may be missing."""
-    if reason is None:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"under CI=true this must not be missing: {reason}")
-    pytest.skip(reason)
 
 
 @pytest.fixture
 def strongswan() -> None:
     """Require strongSwan."""
-    _require(charon.absence())
+    require(charon.absence())
 
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest) -> Iterator[Topology]:
     """Alice, gw1, gw2 and bob; gone at the end."""
-    _require(None if os.geteuid() == 0 else "network namespaces need root")
+    require(None if os.geteuid() == 0 else "network namespaces need root")
     for name in ("alice", "gw1", "gw2", "bob"):
         Namespace(PREFIX + name).remove()  # of a run that was killed
     with topology(PREFIX) as made:

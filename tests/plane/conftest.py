@@ -12,25 +12,17 @@ from caponier.demo.namespaces import DIRECTORY, Namespace
 from caponier.demo.topology import LEFT, RIGHT, Topology, topology
 from caponier.demo.traffic import ping
 from tests.plane.tunnel import Tunnel, tunnel
+from tests.requirements import require
 
 PREFIX = "caponier-plane-"
 HOSTS = ("alice", "gw1", "gw2", "bob")
 
 
-def _require(reason: str | None) -> None:
-    """Skip for a reason; under CI=true nothing may be missing."""
-    if reason is None:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"under CI=true this must not be missing: {reason}")
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def world() -> Iterator[Topology]:
     """Alice, gw1, gw2 and bob, for one module; gone at its end."""
-    _require(None if os.geteuid() == 0 else "network namespaces need root")
-    _require(None if Path("/dev/net/tun").exists() else "there is no /dev/net/tun")
+    require(None if os.geteuid() == 0 else "network namespaces need root")
+    require(None if Path("/dev/net/tun").exists() else "there is no /dev/net/tun")
     _remove_leftovers()
     with topology(f"{PREFIX}{os.getpid()}-") as made:
         _meet_neighbours(made)

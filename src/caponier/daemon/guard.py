@@ -57,7 +57,8 @@ class Guard:
             self._ask("table", "add", name=self._table)
             for hook in _HOOKS:
                 self._ask("chain", "add", table=self._table, name=hook, hook=hook, policy=_ACCEPT, priority=_PRIORITY)
-                for expressions in _exemptions(interface, ports):
+                exempt = [*_own(interface), *(_ipsec(ports) if hook == "input" else ())]
+                for expressions in exempt:
                     self._add_rule(hook, expressions)
             self._known = {handle for _, handle in self._handles()}
         except NetlinkError as error:
@@ -73,7 +74,7 @@ class Guard:
         Raises:
             EngineError: nf_tables refuses.
         """
-        former = self._rules.pop(key, [])
+        former = self._rules.get(key, [])
         try:
             for theirs in remote:
                 for ours in local:
@@ -130,10 +131,14 @@ class Guard:
             self._ask("table", "del", name=self._table)
 
 
-def _exemptions(interface: str, ports: Ports) -> Iterator[list[Expression]]:
-    """What passes unprotected: the tunnel's own packets, this machine's own, IPsec itself, neighbour discovery."""
+def _own(interface: str) -> Iterator[list[Expression]]:
+    """What passes: the tunnel's packets, and what this machine sends to itself."""
     for name in (interface, "lo"):
         yield [_load(Meta.NFT_META_IIFNAME), _equals(name.encode().ljust(_NAME_LENGTH, b"\0")), *verdict(_ACCEPT)]
+
+
+def _ipsec(ports: Ports) -> Iterator[list[Expression]]:
+    """What passes unprotected to this machine, and to none behind it: IPsec itself, and neighbour discovery."""
     for protocol in (IpProtocol.ESP, IpProtocol.AH):
         yield [*_protocol(protocol), *verdict(_ACCEPT)]
     for port in (ports.ike, ports.encapsulated):

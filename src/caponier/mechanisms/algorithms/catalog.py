@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -12,14 +11,14 @@ from caponier.errors import MisuseError
 from caponier.mechanisms.algorithms import integrity as _integrity
 from caponier.mechanisms.algorithms import key_exchange as _key_exchange
 from caponier.mechanisms.algorithms import prf as _prf
-from caponier.mechanisms.algorithms.ciphers import AEAD_IV_LENGTH, AES_BLOCK, AeadCipher, CbcCipher, MessageCipher
+from caponier.mechanisms.algorithms.cipher_keys import CipherKeys
+from caponier.mechanisms.algorithms.ciphers import AeadCipher, CbcCipher, MessageCipher
 from caponier.mechanisms.algorithms.integrity import IntegrityAlgorithm
 from caponier.mechanisms.algorithms.key_exchange import KeyExchangeAlgorithm
 from caponier.mechanisms.algorithms.prf import PrfAlgorithm
 from caponier.octets import Secret
 
 __all__ = [
-    "CipherAlgorithm",
     "IntegrityAlgorithm",
     "KeyExchangeAlgorithm",
     "PrfAlgorithm",
@@ -32,56 +31,13 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class CipherAlgorithm:
-    """A cipher, as far as key derivation and framing need to know it.
-
-    Attributes:
-        id: its transform id.
-        key_lengths: bits that the Key Length attribute may name; empty where there is none to choose.
-        fixed_length: bits of the key where there is none to choose.
-        salt_length: octets of salt that are derived behind the key.
-        aead: whether it protects integrity itself.
-        block_size: octets.
-        iv_length: octets.
-    """
-
-    id: EncryptionId
-    key_lengths: tuple[int, ...]
-    fixed_length: int
-    salt_length: int
-    aead: bool
-    block_size: int
-    iv_length: int
-
-    def key_octets(self, key_length: int | None) -> int:
-        """Octets to derive: key and salt.
-
-        Raises:
-            MisuseError: no key length of this cipher.
-        """
-        if not self.accepts(key_length):
-            raise MisuseError(f"{self.id.name} has no keys of {key_length} bits")
-        return (key_length or self.fixed_length) // 8 + self.salt_length
-
-    def accepts(self, key_length: int | None) -> bool:
-        """Whether the Key Length attribute (bits; None without one) suits this cipher."""
-        return key_length in self.key_lengths if self.key_lengths else key_length is None
-
-
 _AES_KEYS = (128, 192, 256)
 _CIPHERS = {
     row.id: row
     for row in (
-        CipherAlgorithm(
-            EncryptionId.ENCR_AES_CBC, _AES_KEYS, 0, 0, aead=False, block_size=AES_BLOCK, iv_length=AES_BLOCK
-        ),
-        CipherAlgorithm(
-            EncryptionId.ENCR_AES_GCM_16, _AES_KEYS, 0, 4, aead=True, block_size=1, iv_length=AEAD_IV_LENGTH
-        ),
-        CipherAlgorithm(
-            EncryptionId.ENCR_CHACHA20_POLY1305, (), 256, 4, aead=True, block_size=1, iv_length=AEAD_IV_LENGTH
-        ),
+        CipherKeys(EncryptionId.ENCR_AES_CBC, _AES_KEYS),
+        CipherKeys(EncryptionId.ENCR_AES_GCM_16, _AES_KEYS, salt_length=4),
+        CipherKeys(EncryptionId.ENCR_CHACHA20_POLY1305, (), 256, salt_length=4),
     )
 }
 _AEADS: dict[EncryptionId, type[AESGCM | ChaCha20Poly1305]] = {
@@ -123,7 +79,7 @@ def _row(table: dict[K, V], number: K) -> V:
     return found
 
 
-def cipher(number: EncryptionId) -> CipherAlgorithm:
+def cipher(number: EncryptionId) -> CipherKeys:
     """The cipher of this number.
 
     Raises:

@@ -7,64 +7,32 @@ keying material (RFC 3686 section 5.1, RFC 4106 section 8.1, RFC 4309 section 7.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from caponier.doi.ikev2 import EncryptionId, IntegrityId, ProtocolId, SequenceNumbersId, TransformType
 from caponier.errors import MisuseError
+from caponier.mechanisms.algorithms.cipher_keys import CipherKeys
 
 _AES = (128, 192, 256)
-
-
-@dataclass(frozen=True, slots=True)
-class PacketCipher:
-    """A cipher of ESP, as far as key derivation needs to know it.
-
-    Attributes:
-        id: its transform id.
-        key_lengths: bits that the Key Length attribute may name; empty where there is none to choose.
-        fixed_length: bits of the key where there is none to choose.
-        salt_length: octets of salt or nonce behind the key.
-    """
-
-    id: EncryptionId
-    key_lengths: tuple[int, ...]
-    fixed_length: int = 0
-    salt_length: int = 0
-
-    def accepts(self, key_length: int | None) -> bool:
-        """Whether the Key Length attribute (bits; None without one) suits this cipher."""
-        return key_length in self.key_lengths if self.key_lengths else key_length is None
-
-    def key_octets(self, key_length: int | None) -> int:
-        """Octets to derive: key and salt.
-
-        Raises:
-            MisuseError: no key length of this cipher.
-        """
-        if not self.accepts(key_length):
-            raise MisuseError(f"{self.id.name} has no keys of {key_length} bits")
-        return (key_length or self.fixed_length) // 8 + self.salt_length
 
 
 _CIPHERS = {
     row.id: row
     for row in (
-        PacketCipher(EncryptionId.ENCR_3DES, (), 192),
-        PacketCipher(EncryptionId.ENCR_NULL, ()),
-        PacketCipher(EncryptionId.ENCR_AES_CBC, _AES),
-        PacketCipher(EncryptionId.ENCR_AES_CTR, _AES, salt_length=4),
-        PacketCipher(EncryptionId.ENCR_AES_CCM_8, _AES, salt_length=3),
-        PacketCipher(EncryptionId.ENCR_AES_CCM_12, _AES, salt_length=3),
-        PacketCipher(EncryptionId.ENCR_AES_CCM_16, _AES, salt_length=3),
-        PacketCipher(EncryptionId.ENCR_AES_GCM_8, _AES, salt_length=4),
-        PacketCipher(EncryptionId.ENCR_AES_GCM_12, _AES, salt_length=4),
-        PacketCipher(EncryptionId.ENCR_AES_GCM_16, _AES, salt_length=4),
-        PacketCipher(EncryptionId.ENCR_NULL_AUTH_AES_GMAC, _AES, salt_length=4),
-        PacketCipher(EncryptionId.ENCR_CAMELLIA_CBC, _AES),
-        PacketCipher(EncryptionId.ENCR_CHACHA20_POLY1305, (), 256, salt_length=4),
-        PacketCipher(EncryptionId.ENCR_AES_CCM_8_IIV, _AES, salt_length=3),
-        PacketCipher(EncryptionId.ENCR_AES_GCM_16_IIV, _AES, salt_length=4),
-        PacketCipher(EncryptionId.ENCR_CHACHA20_POLY1305_IIV, (), 256, salt_length=4),
+        CipherKeys(EncryptionId.ENCR_3DES, (), 192),
+        CipherKeys(EncryptionId.ENCR_NULL, ()),
+        CipherKeys(EncryptionId.ENCR_AES_CBC, _AES),
+        CipherKeys(EncryptionId.ENCR_AES_CTR, _AES, salt_length=4),
+        CipherKeys(EncryptionId.ENCR_AES_CCM_8, _AES, salt_length=3),
+        CipherKeys(EncryptionId.ENCR_AES_CCM_12, _AES, salt_length=3),
+        CipherKeys(EncryptionId.ENCR_AES_CCM_16, _AES, salt_length=3),
+        CipherKeys(EncryptionId.ENCR_AES_GCM_8, _AES, salt_length=4),
+        CipherKeys(EncryptionId.ENCR_AES_GCM_12, _AES, salt_length=4),
+        CipherKeys(EncryptionId.ENCR_AES_GCM_16, _AES, salt_length=4),
+        CipherKeys(EncryptionId.ENCR_NULL_AUTH_AES_GMAC, _AES, salt_length=4),
+        CipherKeys(EncryptionId.ENCR_CAMELLIA_CBC, _AES),
+        CipherKeys(EncryptionId.ENCR_CHACHA20_POLY1305, (), 256, salt_length=4),
+        CipherKeys(EncryptionId.ENCR_AES_CCM_8_IIV, _AES, salt_length=3),
+        CipherKeys(EncryptionId.ENCR_AES_GCM_16_IIV, _AES, salt_length=4),
+        CipherKeys(EncryptionId.ENCR_CHACHA20_POLY1305_IIV, (), 256, salt_length=4),
     )
 }
 
@@ -87,7 +55,7 @@ _AH_ONLY = {
 _NUMBERINGS = (SequenceNumbersId.SEQUENTIAL_32, SequenceNumbersId.PARTIAL_64)
 
 
-def packet_cipher(number: EncryptionId) -> PacketCipher:
+def packet_cipher(number: EncryptionId) -> CipherKeys:
     """The cipher of this number.
 
     Raises:
