@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -75,6 +76,26 @@ def test_what_a_tunnel_carries_is_not_taken_in_clear(pair: Pair) -> None:
             assert ping(pair.world.bob, target, count=2, seconds=0.3).received == 0
         assert ping(pair.world.bob, LEFT.outer, count=2, seconds=0.3).received == 0  # Bob's address has no way back
         assert ping(pair.world.gw2, LEFT.outer, count=2, seconds=0.3).received == 2  # no policy names gw2
+
+
+@pytest.mark.parametrize("port", [500, 4500, 5000])
+def test_no_port_is_a_way_around(pair: Pair, port: int) -> None:
+    """Section 5.2: IKE and ESP in clear are for this machine; to a host behind it they are packets like all others."""
+    with open_country(pair):
+        pair.configure(left(lines='start = "boot"'))
+        with pair.world.alice.inside():
+            listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with pair.world.bob.inside():
+            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with listener, sender:
+            listener.bind(("", port))
+            listener.settimeout(0.3)
+            sender.sendto(b"before", (LEFT.host, port))
+            assert listener.recv(100) == b"before"
+            pair.start("gw1")
+            sender.sendto(b"after", (LEFT.host, port))
+            with pytest.raises(TimeoutError):
+                listener.recv(100)
 
 
 def test_by_hand_a_person_decides_when(pair: Pair) -> None:
