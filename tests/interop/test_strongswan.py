@@ -89,11 +89,31 @@ def test_delete(world: Topology, directory: Path, ender: str) -> None:
         assert ping(world.alice, RIGHT.host, count=1, seconds=0.3).received == 0
 
 
-def test_rekeying_is_refused_and_the_tunnel_stays(world: Topology, directory: Path) -> None:
+@pytest.mark.parametrize("esp", ["aes256gcm16", "aes256gcm16-x25519"])
+@pytest.mark.parametrize("initiator", ["caponier", "strongswan"])
+@pytest.mark.parametrize("rekeyer", ["caponier", "strongswan"])
+def test_a_child_sa_is_rekeyed(world: Topology, directory: Path, initiator: str, rekeyer: str, esp: str) -> None:
+    """RFC 7296 section 1.3.3: new keys, asked for by either side, and the tunnel goes on."""
+    scenario = Scenario(esp=esp, their_esp=esp.replace("x25519", "curve25519"))
+    with pair(world, directory, scenario) as (ours, charon), ours.client() as client:
+        comes_up(ours, charon, initiator)
+        (sa,) = client.status().ike_sas
+        (old,) = sa.children
+        if rekeyer == "caponier":
+            client.rekey("office")
+        else:
+            charon.swanctl("--rekey", "--child", "lan")
+        assert eventually(lambda: [each.spi_in for each in client.status().ike_sas[0].children] != [old.spi_in])
+        assert eventually(lambda: len(client.status().ike_sas[0].children) == 1)
+        carries_traffic(world)
+        assert client.status().troubles == []
+
+
+def test_rekeying_the_ike_sa_is_refused_and_the_tunnel_stays(world: Topology, directory: Path) -> None:
     """RFC 7296 section 1.3: NO_ADDITIONAL_SAS refuses an exchange, not the IKE SA."""
     with pair(world, directory, Scenario()) as (ours, charon), ours.client() as client:
         comes_up(ours, charon, "caponier")
-        charon.swanctl("--rekey", "--child", "lan", check=False)
+        charon.swanctl("--rekey", "--ike", "office", check=False)
         time.sleep(1)
         assert ping(world.alice, RIGHT.host, count=5).received >= 4
         assert len(client.status().ike_sas) == 1

@@ -23,6 +23,7 @@ from caponier.daemon.journal import Journal, Trouble
 from caponier.daemon.policies import Policies
 from caponier.daemon.routes import Routes
 from caponier.daemon.sockets import Sockets, open_sockets
+from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import CaponierError, EngineError, MisuseError
 from caponier.protocols.ike.events import (
     ChildSaInstalled,
@@ -236,6 +237,48 @@ class Daemon:
             raise TookTooLong(f"the peer of {connection} has not confirmed after {seconds:g} seconds") from None
         if self._is_ending:
             raise Ending("the daemon ends; it tells the peer")
+
+    async def rekey(self, connection: str, child: str | None, seconds: float) -> None:
+        """Give the Child SAs of a connection, or one of them, new keys, and wait until the old ones are gone.
+
+        Raises:
+            UnknownName: there is no such thing.
+            MisuseError: it is not up.
+            CaponierError: why there are none.
+            TookTooLong: the peer did not answer within ``seconds``.
+        """
+        wanted = self._named(connection, child)
+        old = {each.spi_in: each for sa in self._sas(connection) for each in sa.children if child in (None, each.name)}
+        if not old:
+            raise MisuseError(f"{child or connection} is not up", hint=f"bring it up: caponier up {connection}")
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        watch = self._watches[connection]
+        watch.waiting.append((child, future))
+        try:
+            for spi_in, each in old.items():
+                self._driver.endpoint.rekey_child(ProtocolId[each.protocol.upper()], spi_in, self._driver.now)
+            self._driver.pump()
+            async with asyncio.timeout(seconds):
+                await self._until(
+                    lambda: self._is_ending or _failure(future) is not None or not self._is_there(wanted, old)
+                )
+        except TimeoutError:
+            raise TookTooLong(
+                f"{connection} has no new keys after {seconds:g} seconds; the old ones are in use"
+            ) from None
+        finally:
+            with contextlib.suppress(ValueError):
+                watch.waiting.remove((child, future))
+        error = _failure(future)
+        if error is not None:
+            raise error
+        if self._is_ending:
+            raise Ending("the daemon ends")
+
+    def _is_there(self, connection: Connection, spis: Iterable[int]) -> bool:
+        """Whether one of these Child SAs is."""
+        there = {each.spi_in for sa in self._all_sas(connection.name) for each in sa.children}
+        return not there.isdisjoint(spis)
 
     def reload(self) -> list[str]:
         """Read the configuration again; only what changed is touched.
@@ -494,6 +537,11 @@ class Daemon:
         if not self._all_sas(name):  # else it is under way, and each further packet reports itself again
             self.journal.note("acquired", name, f"a packet wants child {child}")
         self._connect(connection)
+
+
+def _failure(future: asyncio.Future[None]) -> BaseException | None:
+    """What somebody who waits was told instead; None while there is nothing to tell."""
+    return future.exception() if future.done() else None
 
 
 def _cores() -> int:

@@ -49,6 +49,8 @@ class ChildSa:
         local: agreed traffic selectors on our side.
         remote: agreed traffic selectors on the peer's side.
         path: both ends of the tunnel; ``path.encapsulated`` when ESP travels in UDP on these ports.
+        defers_to: SPI on which we receive of the Child SA that goes on sending in its place until it is retired or
+            removed: the peer rekeyed it and may not be ready to receive on this one (RFC 7296 section 2.8).
     """
 
     connection: str
@@ -67,6 +69,7 @@ class ChildSa:
     local: tuple[TrafficSelector, ...]
     remote: tuple[TrafficSelector, ...]
     path: Path
+    defers_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +104,15 @@ class InstallChildSa:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RetireChildSa:
+    """Send nothing more on the Child SA that receives on ``spi_in``, for another one has replaced it; go on
+    receiving what the peer sent on it before it knew. A RemoveChildSa follows. Result: None."""
+
+    protocol: ProtocolId
+    spi_in: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RemoveChildSa:
     """Remove both directions of the Child SA that receives on ``spi_in``, and its policy when no other
     Child SA serves it. Result: None."""
@@ -119,4 +131,4 @@ class MoveChildSa:
     path: Path
 
 
-Effect = AllocateSpi | ReleaseSpi | Sign | InstallChildSa | RemoveChildSa | MoveChildSa
+Effect = AllocateSpi | ReleaseSpi | Sign | InstallChildSa | RetireChildSa | RemoveChildSa | MoveChildSa

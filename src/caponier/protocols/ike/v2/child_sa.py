@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -36,11 +36,26 @@ class ChildRecord:
         child: what was installed; its keys are wiped.
         suite: the negotiated algorithms.
         since: instant of installation.
+        is_rekeying: our request to replace it is out.
+        is_closing: our Delete of it is queued or out.
+        successor: what has replaced it.
+        rekey_at: instant of the next attempt to replace it, after the peer said "not now".
+        rival: what the peer made to replace it while we were doing the same (RFC 7296 section 2.8.1).
     """
 
     child: ChildSa
     suite: ChildSuite
     since: float
+    is_rekeying: bool = False
+    is_closing: bool = False
+    successor: ChildRecord | None = None
+    rekey_at: float | None = None
+    rival: Replacement | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is there to stay: not replaced, and not about to be deleted."""
+        return not self.is_closing and self.successor is None
 
     def move(self, path: Path) -> None:
         """The peer is somewhere else now."""
@@ -61,6 +76,19 @@ class ChildRecord:
             encapsulated=child.path.encapsulated,
             since=self.since,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A Child SA that replaces another one, with what decides between two of them (RFC 7296 section 2.8.1).
+
+    Attributes:
+        record: the new Child SA.
+        lowest_nonce: the lower one of the two nonces of the exchange that made it.
+    """
+
+    record: ChildRecord
+    lowest_nonce: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +122,7 @@ def choose(
     offered: Sequence[Proposal],
     local: Sequence[TrafficSelector],
     remote: Sequence[TrafficSelector],
-    proposals_of: dict[str, tuple[Proposal, ...]],
+    proposals_of: Mapping[str, tuple[Proposal, ...]],
     asked: Mode,
 ) -> Agreement:
     """Choose as responder which of our policies a request is for, and narrow it (RFC 7296 section 2.9).
@@ -107,7 +135,7 @@ def choose(
         offered: the peer's proposals.
         local: the peer's selectors for our side: TSr.
         remote: the peer's selectors for its side: TSi.
-        proposals_of: what we accept for each policy, by its name.
+        proposals_of: what we accept for each policy, by its name; a policy that is not in it is not asked.
         asked: the mode that the peer asks for.
 
     Raises:
@@ -115,7 +143,7 @@ def choose(
         NoProposalChosen: those that have do not accept the proposals.
     """
     refusal: NoProposalChosen | None = None
-    for policy in connection.children:
+    for policy in (each for each in connection.children if each.name in proposals_of):
         try:
             ours, theirs = narrow(local, policy.local), narrow(remote, policy.remote)
         except TsUnacceptable:
@@ -194,14 +222,14 @@ def policy_offer(policy: ChildPolicy, proposals: Sequence[Proposal]) -> str:
     return f"{format_proposals(proposals)} for {_pair(policy.local, policy.remote)}"
 
 
-def require_room(sa: IkeSa) -> None:
-    """Require that one more Child SA fits.
+def require_room(sa: IkeSa, *, is_rekeying: bool = False) -> None:
+    """Require that one more Child SA fits; a successor is there beside the one that it replaces.
 
     Raises:
         NoAdditionalSas: there are too many already.
     """
     limit = sa.host.settings.limits.children_per_ike_sa
-    if len(sa.children) >= limit:
+    if sa.occupied >= limit * (2 if is_rekeying else 1):
         raise NoAdditionalSas(f"the IKE SA has {limit} Child SAs already, as many as we allow")
 
 
@@ -215,6 +243,7 @@ def install(
     *,
     is_requester: bool,
     shared: Secret | None = None,
+    replaced: ChildRecord | None = None,
 ) -> Step[ChildRecord]:
     """Derive the keys of a Child SA and put it into the data plane.
 
@@ -227,6 +256,7 @@ def install(
         nr: nonce of its responder.
         is_requester: whether the exchange is ours.
         shared: g^ir of the exchange, None without a key exchange of its own.
+        replaced: the Child SA that it is to replace.
 
     Raises:
         EngineError: the data plane did not take it.
@@ -235,6 +265,8 @@ def install(
     protection = sa.protector
     keys = derive_child_keys(prf(protection.suite.prf), protection.keys.sk_d, ni, nr, suite, shared)
     child = _child(sa, peer, agreement, suite, spi, keys, is_requester=is_requester)
+    if replaced is not None and not is_requester:
+        child = replace(child, defers_to=replaced.child.spi_in)
     spi.take()
     try:
         yield Perform(InstallChildSa(child))

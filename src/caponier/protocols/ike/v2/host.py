@@ -18,6 +18,7 @@ from caponier.protocols.ike.v2.lanes import Exchange
 from caponier.protocols.ike.v2.steps import Step, Task
 
 if TYPE_CHECKING:
+    from caponier.protocols.ike.v2.child_sa import ChildRecord
     from caponier.protocols.ike.v2.ike_sa import IkeSa
 
 
@@ -49,11 +50,13 @@ class Repertoire:
         responders: bodies that answer requests, by exchange type.
         liveness: asks the peer for a sign of life.
         delete: ends the IKE SA.
+        rekey_child: replaces a Child SA.
     """
 
     responders: Mapping[ExchangeType, Responder]
     liveness: Callable[[IkeSa], Exchange]
     delete: Callable[[IkeSa], Exchange]
+    rekey_child: Callable[[IkeSa, ChildRecord], Exchange]
 
 
 class Host(Protocol):
@@ -81,6 +84,8 @@ class Host(Protocol):
     def has_peer(self, sa: IkeSa) -> bool:
         """Whether another IKE SA of the same connection is there or on its way."""
 
-    def child_installed(self, sa: IkeSa, child: ChildSa) -> None: ...
+    def child_installed(self, sa: IkeSa, child: ChildSa) -> None:
+        """A Child SA of ``sa`` is there."""
 
-    def child_removed(self, sa: IkeSa, child: ChildSa) -> None: ...
+    def child_removed(self, child: ChildSa) -> None:
+        """It is gone, or about to be."""

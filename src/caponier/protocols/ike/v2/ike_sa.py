@@ -11,7 +11,9 @@ Errors of the peer that are to be dropped leave ``receive`` as exceptions; the e
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 from caponier.doi.ikev2 import ExchangeType, NotifyType
@@ -26,7 +28,7 @@ from caponier.errors import (
 from caponier.mechanisms.algorithms.suites import IkeSuite
 from caponier.mechanisms.authentication.evidence import PeerAuthenticated
 from caponier.mechanisms.keys.schedule import IkeKeys
-from caponier.protocols.ike.effects import Effect, MoveChildSa, RemoveChildSa
+from caponier.protocols.ike.effects import Effect, MoveChildSa, RemoveChildSa, RetireChildSa
 from caponier.protocols.ike.events import (
     ChildSaInstalled,
     ChildSaRemoved,
@@ -42,16 +44,22 @@ from caponier.protocols.ike.messages.message import Message, decode_message, enc
 from caponier.protocols.ike.messages.payloads import Notify, Payload
 from caponier.protocols.ike.messages.rules import check
 from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
-from caponier.protocols.ike.policy import Connection, Retransmission
+from caponier.protocols.ike.policy import ChildPolicy, Connection, Retransmission
 from caponier.protocols.ike.v2.child_sa import ChildRecord
 from caponier.protocols.ike.v2.host import Answer, Host, Repertoire
 from caponier.protocols.ike.v2.lanes import RequestLane, ResponseLane
 from caponier.protocols.ike.v2.lifecycle import Phase, Verdict, verdict_on_ours, verdict_on_theirs
 from caponier.protocols.ike.v2.nat import Nat
 from caponier.protocols.ike.v2.protection import Protection
-from caponier.protocols.ike.v2.reaction import Action, notify_of, reaction
+from caponier.protocols.ike.v2.reaction import Action, is_passing, notify_of, reaction
 from caponier.protocols.ike.v2.steps import Instruction, Outcome, Perform, Returned, Task
-from caponier.protocols.ike.v2.timers import LINGER_SECONDS, NAT_KEEPALIVE_SECONDS, Timer, TimerTable
+from caponier.protocols.ike.v2.timers import (
+    LINGER_SECONDS,
+    NAT_KEEPALIVE_SECONDS,
+    RETIRED_SECONDS,
+    Timer,
+    TimerTable,
+)
 
 if TYPE_CHECKING:
     from caponier.protocols.ike.v2.exchanges.init import InitResult
@@ -110,6 +118,7 @@ class IkeSa:
         self.local_auth = ""  #: how we proved ourselves, for the status
         self.children: dict[int, ChildRecord] = {}  #: by our inbound SPI
         self._repertoire = repertoire
+        self._retired: deque[tuple[float, RemoveChildSa]] = deque()  #: replaced Child SAs, until when they receive
         self._closing_error: CaponierError | None = None
         self._last_sent = now
 
@@ -264,7 +273,82 @@ class IkeSa:
         if self.children.pop(child.spi_in, None) is None:
             return
         self.give_back(RemoveChildSa(child.protocol, child.spi_in))
-        self.host.child_removed(self, child)
+        self._forget_child(record, reason)
+
+    def retire_child(self, record: ChildRecord, reason: str) -> None:
+        """Another Child SA has taken over: send nothing more on this one, and receive on it a little longer."""
+        child = record.child
+        if self.children.pop(child.spi_in, None) is None:
+            return
+        self.give_back(RetireChildSa(child.protocol, child.spi_in))
+        self._retired.append((self.now + RETIRED_SECONDS, RemoveChildSa(child.protocol, child.spi_in)))
+        self.timers.set(Timer.RETIRED, self._retired[0][0])
+        self._forget_child(record, reason)
+
+    def let_go(self, record: ChildRecord, reason: str) -> None:
+        """Take a Child SA out of the data plane: gently where another one of its policy is there for its packets."""
+        name = record.child.name
+        if any(each is not record and each.child.name == name for each in self.children.values()):
+            self.retire_child(record, reason)
+        else:
+            self.remove_child(record, reason)
+
+    def has_child(self, record: ChildRecord) -> bool:
+        """Whether a Child SA is still there."""
+        return self.children.get(record.child.spi_in) is record
+
+    @property
+    def occupied(self) -> int:
+        """How many Child SAs the data plane has of this IKE SA."""
+        return len(self.children) + len(self._retired)
+
+    def policy_of(self, record: ChildRecord) -> ChildPolicy:
+        """The policy that a Child SA was made for.
+
+        Raises:
+            InternalError: there is none.
+        """
+        policies = () if self.connection is None else self.connection.children
+        for policy in policies:
+            if policy.name == record.child.name:
+                return policy
+        raise InternalError(f"the Child SA {record.child.name} has no policy")
+
+    def rekey_later(self, record: ChildRecord, seconds: float) -> None:
+        """The peer cannot rekey it now: ask again after so many seconds, and up to half as many more."""
+        record.rekey_at = self.now + seconds * (1 + self.jitter() / 2)
+        self._set_rekey_timer()
+
+    def _set_rekey_timer(self) -> None:
+        instants = [each.rekey_at for each in self.children.values() if each.rekey_at is not None]
+        if instants:
+            self.timers.set(Timer.REKEY, min(instants))
+
+    def rekey_child(self, record: ChildRecord) -> None:
+        """Replace a Child SA, unless that is under way."""
+        is_on_its_way = any(each.replaced is record for each in self.requests.waiting)
+        if record.is_current and self.has_child(record) and not is_on_its_way:
+            self.requests.enqueue(self._repertoire.rekey_child(self, record))
+
+    def _rekey_due(self) -> None:
+        for record in [each for each in self.children.values() if each.rekey_at is not None]:
+            if record.rekey_at is not None and record.rekey_at <= self.now:
+                record.rekey_at = None
+                self.rekey_child(record)
+        self._set_rekey_timer()
+
+    def _remove_retired(self, until: float) -> None:
+        while self._retired and self._retired[0][0] <= until:
+            self.give_back(self._retired.popleft()[1])
+        if self._retired:
+            self.timers.set(Timer.RETIRED, self._retired[0][0])
+
+    def _forget_child(self, record: ChildRecord, reason: str) -> None:
+        for each in self.children.values():
+            if each.successor is record:
+                each.successor = None
+        child = record.child
+        self.host.child_removed(child)
         self.host.report(ChildSaRemoved(self.id, child.connection, child.name, child.spi_in, reason))
 
     def report_failure(self, error: CaponierError, *, child: str | None = None) -> None:
@@ -310,6 +394,7 @@ class IkeSa:
         self.responses.close()
         for record in tuple(self.children.values()):
             self.remove_child(record, reason)
+        self._remove_retired(inf)
         self.timers.stop_all()
         self.timers.set(Timer.LINGER, self.now + LINGER_SECONDS)
         if self.protection is not None:
@@ -404,7 +489,7 @@ class IkeSa:
         def then() -> None:
             if decided.action is Action.CLOSE:
                 self.finish(error.message, error)
-            else:
+            elif not is_passing(error):
                 self.report_failure(error)
 
         self._answer(octets, header, path, Answer((notify,), then))
@@ -412,6 +497,10 @@ class IkeSa:
     def _heard(self, path: Path) -> None:
         """An authentic, fresh message came: the peer lives, perhaps at another address (section 2.23)."""
         self.last_heard = self.now
+        self.follow_peer(path)
+
+    def follow_peer(self, path: Path) -> None:
+        """The peer speaks from elsewhere: send there from now on, where we may."""
         if path == self.path:
             return
         # The initiator moves to port 4500 with its first protected message; later only NATs move a peer.
@@ -435,6 +524,10 @@ class IkeSa:
                 self._keep_mapping()
             case Timer.SURPLUS:
                 self.request_close("both sides connected at the same time; the other IKE SA stays")
+            case Timer.REKEY:
+                self._rekey_due()
+            case Timer.RETIRED:
+                self._remove_retired(self.now)
             case Timer.LINGER:
                 self.timers.stop_all()
 

@@ -71,6 +71,7 @@ class Exchange:
         failed: told when the body gave up.
         done: told when the body came to its end.
         child: the Child SA's policy that it is about, if it is about one.
+        replaced: the record of the Child SA that it replaces, if it replaces one.
     """
 
     type: ExchangeType
@@ -78,6 +79,7 @@ class Exchange:
     failed: Callable[[CaponierError], None]
     done: Callable[[], None] = _nothing
     child: str | None = None
+    replaced: object | None = None
 
 
 @dataclass(slots=True)
