@@ -250,7 +250,7 @@ class Daemon:
         wanted = self._named(connection, child)
         old = {each.spi_in: each for sa in self._sas(connection) for each in sa.children if child in (None, each.name)}
         if not old:
-            raise MisuseError(f"{child or connection} is not up", hint=f"bring it up: caponier up {connection}")
+            raise MisuseError(f"{child or connection} is not up", hint="bring it up first: caponier up")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         watch = self._watches[connection]
         watch.waiting.append((child, future))
