@@ -42,10 +42,8 @@ from caponier.protocols.ike.v2.child_sa import (
     Agreement,
     ChildRecord,
     Replacement,
-    asked_mode,
     choose,
     install,
-    mode_notifies,
     offer,
     require_room,
 )
@@ -54,6 +52,7 @@ from caponier.protocols.ike.v2.exchanges.init import NONCE_LENGTH, groups_of, re
 from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.lanes import Exchange
 from caponier.protocols.ike.v2.steps import InboundSpi, Step, allocate_spi, request
+from caponier.protocols.ike.v2.wish import mode_notifies, wish_of_request
 
 if TYPE_CHECKING:
     from caponier.protocols.ike.v2.ike_sa import IkeSa
@@ -165,7 +164,7 @@ def _conclude(
     reply: Message,
 ) -> Step[Replacement]:
     try:
-        agreement = accept_reply(reply, wanted.connection, wanted.policy, wanted.offered)
+        agreement = accept_reply(sa, reply, wanted.connection, wanted.policy, wanted.offered)
         nr = reply.one(Nonce).data
         require_nonce(nr, sa.protector.suite)
         with _shared(agreement, wanted.pair, wanted.group, reply) or nullcontext() as shared:
@@ -230,10 +229,10 @@ def accept_child(
     peer = _proven(sa)
     connection = sa.require_connection(peer)
     offered = message.one(SecurityAssociation).proposals
-    local, remote = message.one(TrafficSelectorsResponder).ranges, message.one(TrafficSelectorsInitiator).ranges
+    wish = wish_of_request(sa, message)
     ni = message.one(Nonce).data
     require_nonce(ni, sa.protector.suite)
-    agreement = choose(connection, offered, local, remote, accepted, asked_mode(message))
+    agreement = choose(connection, offered, wish, accepted)
     payloads, shared = _answer_key_exchange(sa, agreement, message)
     nr = sa.host.rng(NONCE_LENGTH)
     protocol = agreement.policy.protocol
