@@ -44,7 +44,8 @@ class Mode(Enum):
 class Encapsulation(Enum):
     """Whether ESP travels in UDP (RFC 3948)."""
 
-    AUTO = "auto"  #: Where a NAT was found (RFC 7296 section 2.23).
+    AUTO = "auto"  #: Where a NAT was found (RFC 7296 section 2.23), and where the peer likes it better too.
+    NAT = "nat"  #: Where a NAT was found.
     FORCED = "forced"  #: Always.
 
 

@@ -20,6 +20,7 @@ from caponier.protocols.ike.effects import ChildSa, DirectionKeys, InstallChildS
 from caponier.protocols.ike.events import ChildSaStatus
 from caponier.protocols.ike.path import Path
 from caponier.protocols.ike.policy import ChildPolicy, Connection, Handling, IpAddress, Mode
+from caponier.protocols.ike.v2.nat import floated
 from caponier.protocols.ike.v2.steps import InboundSpi, Perform, Step
 from caponier.protocols.ike.v2.wish import Wish
 
@@ -307,6 +308,13 @@ def install(
     return record
 
 
+def _way(sa: IkeSa, protocol: ProtocolId) -> Path:
+    """ESP travels in UDP where a NAT demands it, and where both sides like it better."""
+    if protocol == ProtocolId.ESP and sa.prefers_udp:
+        return floated(sa.path, sa.host.settings.ports)
+    return replace(sa.path, encapsulated=protocol == ProtocolId.ESP and sa.nat.encapsulates)
+
+
 def _require_way(sa: IkeSa, agreement: Agreement) -> None:
     """AH protects the addresses that a NAT changes, and nothing encapsulates it (RFC 3948 section 1, RFC 3715 section 2.1)."""
     if agreement.proposal.protocol == ProtocolId.AH and sa.nat.encapsulates:
@@ -350,7 +358,7 @@ def _child(
         keys_out=keys_out,
         local=agreement.local,
         remote=agreement.remote,
-        path=replace(sa.path, encapsulated=sa.nat.encapsulates),
+        path=_way(sa, suite.protocol),
         handling=agreement.handling,
         counted=agreement.counted,
         lifetime=policy.lifetime,

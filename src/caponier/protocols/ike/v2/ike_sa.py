@@ -111,6 +111,7 @@ class IkeSa:
         self.responses = ResponseLane(expected=0 if is_initiator else 1)
         self.protection: Protection | None = None
         self.nat = Nat()
+        self.prefers_udp = False  #: whether both sides like ESP in UDP better
         self.init_sent = b""  #: our last IKE_SA_INIT message, which our AUTH covers
         self.init_received = b""  #: the peer's
         self.init_result: InitResult | None = None  #: a responder's, between its two initial exchanges
