@@ -49,6 +49,9 @@ class _Recorder:
 
     down = rekey = up
 
+    async def rekey_ike(self, connection: str, seconds: float) -> None:
+        await self.up(connection, None, seconds)
+
     def reload(self) -> list[str]:
         return ["nothing changed"]
 

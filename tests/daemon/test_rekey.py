@@ -20,9 +20,14 @@ def rekey(pair: Pair, name: str) -> None:
         client.rekey(CONNECTION)
 
 
+def rekey_ike(pair: Pair, name: str) -> None:
+    with pair.client(name) as client:
+        client.rekey(CONNECTION, ike=True)
+
+
 @pytest.mark.parametrize("proposals", ["aes128gcm16", "aes256gcm16-x25519"])
 def test_no_packet_is_lost_however_often_the_keys_change(pair: Pair, proposals: str) -> None:
-    """Each side asks in turn, then both at once, while pings go both ways as fast as they are answered."""
+    """Each side asks in turn, then both at once, then for the IKE SA, while pings go both ways as fast as they are answered."""
     line = f'\nproposals = ["{proposals}"]'
     pair.configure(left(child=left().child + line), right(child=right().child + line))
     pair.start("gw2", "gw1")
@@ -46,6 +51,7 @@ def test_no_packet_is_lost_however_often_the_keys_change(pair: Pair, proposals: 
                     spis.add(pair.child("gw1").spi_in)  # type: ignore[union-attr]
                 both = [pool.submit(rekey, pair, name) for name in ("gw1", "gw2")]
                 [each.result() for each in both]
+                rekey_ike(pair, "gw2")
         finally:
             stop.set()
         for each in traffic:
@@ -85,6 +91,11 @@ def test_the_command(pair: Pair) -> None:
     assert after is not None
     assert before.spi_in != after.spi_in
     assert done.stdout == f"rekeyed: office lan, SPI {after.spi_in:08x} in, {after.spi_out:08x} out\n"
+    done = caponier("rekey", CONNECTION, "--ike", "--socket", str(pair.control("gw1")))
+    sa = pair.ike_sa("gw1")
+    assert sa is not None
+    assert done.stdout == f"rekeyed: office, IKE SA {sa.spi_i}_{sa.spi_r}\n"
+    assert pair.child("gw1").spi_in == after.spi_in  # type: ignore[union-attr]
 
 
 def test_a_peer_that_refuses_is_named(pair: Pair) -> None:

@@ -74,6 +74,7 @@ def connection(
         children=children or (child("lan", *networks, esp),),
         encapsulation=encapsulation,
         liveness=liveness,
+        rekey=None,
     )
 
 

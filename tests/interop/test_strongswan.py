@@ -109,14 +109,27 @@ def test_a_child_sa_is_rekeyed(world: Topology, directory: Path, initiator: str,
         assert client.status().troubles == []
 
 
-def test_rekeying_the_ike_sa_is_refused_and_the_tunnel_stays(world: Topology, directory: Path) -> None:
-    """RFC 7296 section 1.3: NO_ADDITIONAL_SAS refuses an exchange, not the IKE SA."""
+@pytest.mark.parametrize("initiator", ["caponier", "strongswan"])
+@pytest.mark.parametrize("rekeyer", ["caponier", "strongswan"])
+def test_the_ike_sa_is_rekeyed(world: Topology, directory: Path, initiator: str, rekeyer: str) -> None:
+    """RFC 7296 section 1.3.2: a successor inherits the Child SAs; then it rekeys one of them, and ends."""
     with pair(world, directory, Scenario()) as (ours, charon), ours.client() as client:
-        comes_up(ours, charon, "caponier")
-        charon.swanctl("--rekey", "--ike", "office", check=False)
-        time.sleep(1)
-        assert ping(world.alice, RIGHT.host, count=5).received >= 4
-        assert len(client.status().ike_sas) == 1
+        comes_up(ours, charon, initiator)
+        (old,) = client.status().ike_sas
+        if rekeyer == "caponier":
+            client.rekey("office", ike=True)
+        else:
+            charon.swanctl("--rekey", "--ike", "office")
+        assert eventually(lambda: [sa.spi_i for sa in client.status().ike_sas] not in ([old.spi_i], []))
+        assert eventually(lambda: len(client.status().ike_sas) == 1)
+        (new,) = client.status().ike_sas
+        assert [each.spi_in for each in new.children] == [each.spi_in for each in old.children]
+        assert ping(world.alice, RIGHT.host, count=5).received == 5
+        client.rekey("office")
+        carries_traffic(world)
+        assert client.status().troubles == []
+        client.down("office")
+        assert eventually(lambda: "ESTABLISHED" not in charon.swanctl("--list-sas"))
 
 
 # -- refusals: each names what was offered, what is accepted, and the line to change

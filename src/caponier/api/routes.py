@@ -76,7 +76,11 @@ class _Api:
 
     async def rekey(self, request: Request) -> Response:
         asked = await _asked(request)
-        await self._daemon.rekey(asked.connection, asked.child, min(asked.seconds, LONGEST_WAIT))
+        seconds = min(asked.seconds, LONGEST_WAIT)
+        if asked.ike:
+            await self._daemon.rekey_ike(asked.connection, seconds)
+        else:
+            await self._daemon.rekey(asked.connection, asked.child, seconds)
         return _json(schema.Done())
 
     async def reload(self, request: Request) -> Response:

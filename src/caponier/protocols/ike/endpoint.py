@@ -29,8 +29,9 @@ from caponier.errors import (
     PeerError,
     UnexpectedMessage,
 )
+from caponier.mechanisms.algorithms.suites import IkeSuite
 from caponier.mechanisms.authentication.identity import same
-from caponier.mechanisms.keys.schedule import derive_ike_keys
+from caponier.mechanisms.keys.schedule import IkeKeys, derive_ike_keys
 from caponier.mechanisms.negotiation.pad import PadEntry, entries_at
 from caponier.octets import Reader
 from caponier.protocols.ike.effects import AllocateSpi, ChildSa, Effect, InstallChildSa, ReleaseSpi, RemoveChildSa
@@ -231,6 +232,18 @@ class Endpoint:
             sa.requests.enqueue(delete_child_sa(sa, record, reason))
             self._note(sa)
 
+    def rekey(self, connection: str, now: float) -> None:
+        """Replace the established IKE SA of a connection by one with new keys (RFC 7296 section 1.3.2).
+
+        Raises:
+            MisuseError: no such connection.
+        """
+        self._connection(connection)
+        for sa in self._sas_of(connection):
+            sa.now = max(sa.now, now)
+            sa.rekey()
+            self._note(sa)
+
     def follow_peer(self, protocol: ProtocolId, spi_in: int, remote: IpAddress, remote_port: int, now: float) -> None:
         """An authenticated ESP packet came in UDP from another address or port than the peer had: its NAT has moved it,
         and we go with it where we may (RFC 7296 section 2.23)."""
@@ -308,7 +321,7 @@ class Endpoint:
             REPERTOIRE,
             role=Role.RESPONDER,
             spi_i=message.spi_i,
-            spi_r=self._fresh_spi(),
+            spi_r=self.fresh_spi(),
             path=path,
             candidates=self._candidates(path),
             now=now,
@@ -414,6 +427,16 @@ class Endpoint:
     def report(self, event: Event) -> None:
         self._events.append(event)
 
+    def succeed(self, old: IkeSa, role: Role, spis: tuple[bytes, bytes], suite: IkeSuite, keys: IkeKeys) -> IkeSa:
+        sa = IkeSa.successor(old, role, *spis)
+        sa.adopt_keys(suite, keys)
+        self._sas[sa.local_spi] = sa
+        self._note(sa)
+        return sa
+
+    def touched(self, sa: IkeSa) -> None:
+        self._note(sa)
+
     def sa_established(self, sa: IkeSa) -> None:
         self._forget_embryo(sa)
         self._resolve_duplicate(sa)
@@ -458,7 +481,7 @@ class Endpoint:
             self,
             REPERTOIRE,
             role=Role.INITIATOR,
-            spi_i=self._fresh_spi(),
+            spi_i=self.fresh_spi(),
             spi_r=NO_SPI,
             path=path,
             candidates=(connection,),
@@ -551,7 +574,7 @@ class Endpoint:
                 return policy
         raise MisuseError(f"connection {connection} has no child named {child}")
 
-    def _fresh_spi(self) -> bytes:
+    def fresh_spi(self) -> bytes:
         """An SPI that is neither zero nor in use."""
         for _ in range(16):
             spi = self.rng(8)

@@ -1,7 +1,7 @@
 """CREATE_CHILD_SA: further Child SAs on an established IKE SA (RFC 7296 section 1.3.1).
 
-Rekeying a Child SA (section 1.3.3) is the same exchange with one notification more: see :mod:`.rekey_child`. A peer that
-asks to rekey the IKE SA (section 1.3.2) hears NO_ADDITIONAL_SAS and keeps what it has.
+Rekeying a Child SA (section 1.3.3) is the same exchange with one notification more, see :mod:`.rekey_child`; rekeying the
+IKE SA (section 1.3.2) is in :mod:`.rekey_ike`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from caponier.doi.ikev2 import ExchangeType, KeyExchangeId, NotifyType
 from caponier.errors import (
     CaponierError,
     InvalidKe,
-    NoAdditionalSas,
     PeerRejected,
     UnexpectedMessage,
     WireError,
@@ -36,7 +35,6 @@ from caponier.protocols.ike.messages.payloads import (
     TrafficSelectorsInitiator,
     TrafficSelectorsResponder,
 )
-from caponier.protocols.ike.messages.rules import rekeys_ike
 from caponier.protocols.ike.policy import ChildPolicy, Connection
 from caponier.protocols.ike.v2.child_sa import (
     Agreement,
@@ -196,13 +194,9 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     """Make a Child SA that the peer asks for.
 
     Raises:
-        NoAdditionalSas: it asks to rekey the IKE SA, or for too many.
+        NoAdditionalSas: there are too many already.
         NegotiationFailed: nothing in common.
     """
-    if rekeys_ike(message):
-        raise NoAdditionalSas(
-            "the peer asks to rekey the IKE SA, which we do not do yet", hint="let the peer make a new connection"
-        )
     require_room(sa)
     accepted = {each.name: each.proposals for each in sa.require_connection(_proven(sa)).children}
     answer, _ = yield from accept_child(sa, message, accepted)

@@ -17,10 +17,8 @@ from caponier.doi.ikev2 import ExchangeType, NotifyType
 from caponier.errors import CaponierError, ChildSaNotFound, PeerRejected, TemporaryFailure
 from caponier.protocols.ike.messages.message import Message
 from caponier.protocols.ike.messages.payloads import Notify
-from caponier.protocols.ike.messages.rules import rekeys_ike
 from caponier.protocols.ike.v2.child_sa import ChildRecord, Replacement, require_room
 from caponier.protocols.ike.v2.exchanges.create_child import accept_child, create_child, negotiate
-from caponier.protocols.ike.v2.exchanges.create_child import respond as create_child_responder
 from caponier.protocols.ike.v2.exchanges.delete import delete_child_sa
 from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.lanes import Exchange
@@ -88,17 +86,14 @@ def _failed(sa: IkeSa, old: ChildRecord, error: CaponierError) -> None:
 
 
 def respond(sa: IkeSa, message: Message) -> Step[Answer]:
-    """Answer CREATE_CHILD_SA: make a further Child SA, or one in place of another.
+    """Make a Child SA in place of the one that the peer names.
 
     Raises:
         ChildSaNotFound: we have none of the SPI that the peer names.
         TemporaryFailure: we are deleting it, or it has its successor already (section 2.25.1).
         NegotiationFailed: nothing in common.
     """
-    rekey = message.notify(NotifyType.REKEY_SA)
-    if rekey is None or rekeys_ike(message):
-        return (yield from create_child_responder(sa, message))
-    old = _named(sa, rekey)
+    old = _named(sa, message)
     require_room(sa, is_rekeying=True)
     policy = sa.policy_of(old)
     answer, theirs = yield from accept_child(sa, message, {policy.name: policy.proposals}, old)
@@ -108,8 +103,9 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     return answer
 
 
-def _named(sa: IkeSa, rekey: Notify) -> ChildRecord:
+def _named(sa: IkeSa, message: Message) -> ChildRecord:
     """The Child SA that the peer calls by the SPI on which it receives."""
+    rekey = next(each for each in message.all(Notify) if each.type == NotifyType.REKEY_SA)
     spi_out = int.from_bytes(rekey.spi)
     for old in sa.children.values():
         if (old.child.protocol, old.child.spi_out) == (rekey.protocol, spi_out):
