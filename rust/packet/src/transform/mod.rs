@@ -57,6 +57,7 @@ impl Outbound {
     ///
     /// # Errors
     /// In transport mode what has no place for ESP or AH: fragments, headers that do not fit.
+    #[inline]
     pub fn shape(
         &self,
         inner: &Inner,
@@ -130,6 +131,7 @@ impl Outbound {
         }
     }
 
+    #[inline]
     fn skip(&self, place: &Place) -> usize {
         match self {
             Self::EspTransport(sealer) => sealer.skip(place),
@@ -137,6 +139,7 @@ impl Outbound {
         }
     }
 
+    #[inline]
     fn headroom(&self, place: &Place) -> usize {
         match self {
             Self::EspTunnel(sealer) => sealer.headroom(),
