@@ -28,6 +28,11 @@ impl Sealer {
         Self { esp, form }
     }
 
+    /// Have another write the IP header from now on.
+    pub fn set_form(&mut self, form: Form) {
+        self.form = form;
+    }
+
     /// Where ESP goes in this packet, and in all that it is cut into.
     pub fn place(&self, packet: &[u8]) -> Result<Place, SealError> {
         let place = Place::for_esp(packet)?;
@@ -41,7 +46,7 @@ impl Sealer {
     pub fn skip(&self, place: &Place) -> usize {
         match self.form {
             Form::Whole => 0,
-            Form::Bare => place.at,
+            Form::Bare => place.at(),
         }
     }
 
@@ -54,9 +59,9 @@ impl Sealer {
     /// Octets of what leaves for a packet of `packet_len` octets.
     #[inline]
     pub fn sealed_len(&self, place: &Place, packet_len: usize) -> usize {
-        let sealed = self.esp.sealed_len(packet_len.saturating_sub(place.at));
+        let sealed = self.esp.sealed_len(packet_len.saturating_sub(place.at()));
         match self.form {
-            Form::Whole => place.at + sealed,
+            Form::Whole => place.at() + sealed,
             Form::Bare => sealed,
         }
     }
@@ -64,10 +69,10 @@ impl Sealer {
     /// The longest packet of which no more than `limit` octets leave; `None` if none is so short.
     pub fn max_packet_len(&self, place: &Place, limit: usize) -> Option<usize> {
         let limit = match self.form {
-            Form::Whole => limit.checked_sub(place.at)?,
+            Form::Whole => limit.checked_sub(place.at())?,
             Form::Bare => limit,
         };
-        Some(place.at + self.esp.max_payload_len(limit)?)
+        Some(place.at() + self.esp.max_payload_len(limit)?)
     }
 
     /// Seal the packet that stands in `slot` behind [`Sealer::headroom`] octets, without its first [`Sealer::skip`]
@@ -84,14 +89,16 @@ impl Sealer {
         if slot.len() != self.sealed_len(place, packet_len) {
             return Err(SealError::Refused);
         }
-        let payload_len = packet_len.checked_sub(place.at).ok_or(SealError::Refused)?;
+        let payload_len = packet_len
+            .checked_sub(place.at())
+            .ok_or(SealError::Refused)?;
         if self.form == Form::Bare {
             return self
                 .esp
                 .seal(slot, payload_len, place.next_header, sequence);
         }
         place.lead(slot, self.headroom());
-        let esp = &mut slot[place.at..];
+        let esp = &mut slot[place.at()..];
         self.esp
             .seal(esp, payload_len, place.next_header, sequence)?;
         Ok(place.announce(slot, protocol::ESP)?)
@@ -101,18 +108,12 @@ impl Sealer {
 /// The inbound direction of ESP.
 pub struct Opener {
     esp: esp::Opener,
-    form: Form,
 }
 
 impl Opener {
     /// Use this transform in transport mode.
-    pub fn new(esp: esp::Opener, form: Form) -> Self {
-        Self { esp, form }
-    }
-
-    /// Who writes the IP header.
-    pub fn form(&self) -> Form {
-        self.form
+    pub fn new(esp: esp::Opener) -> Self {
+        Self { esp }
     }
 
     /// How wide the sequence numbers are.
@@ -123,30 +124,39 @@ impl Opener {
     /// Open in place. The result is the packet as it was before ESP, with the addresses that it came with, or
     /// ([`Form::Bare`]) what stood behind its header. A dummy packet is left as it is: its next header tells.
     ///
-    /// `sequence` and `accept`: as [`crate::transform::Inbound::open`] has them.
+    /// Parameters: as [`crate::transform::Inbound::open`] has them.
     pub fn open<E: From<OpenError>>(
         &self,
         octets: &mut [u8],
+        form: Form,
         sequence: u64,
         accept: impl FnOnce() -> Result<(), E>,
     ) -> Result<Opened, E> {
-        if self.form == Form::Bare {
+        if form == Form::Bare {
             return self.esp.open(octets, sequence, accept);
         }
-        let place = Place::of(octets, protocol::ESP).map_err(OpenError::from)?;
-        let end = total_len(octets);
-        let opened = self
-            .esp
-            .open(&mut octets[place.at..end], sequence, accept)?;
-        let payload = place.at + opened.range.start..place.at + opened.range.end;
+        let (place, opened) = open_whole(&self.esp, octets, sequence, accept)?;
         if opened.next_header == protocol::NO_NEXT_HEADER {
-            let range = payload;
-            return Ok(Opened { range, ..opened });
+            return Ok(opened);
         }
-        let range = place.restore(octets, payload, opened.next_header);
+        let range = place.restore(octets, opened.range.clone(), opened.next_header);
         Ok(Opened {
             range: range.map_err(OpenError::from)?,
             ..opened
         })
     }
+}
+
+/// Open ESP behind the IP header of a whole packet: where it was, and where its payload is in the packet.
+pub(crate) fn open_whole<E: From<OpenError>>(
+    esp: &esp::Opener,
+    packet: &mut [u8],
+    sequence: u64,
+    accept: impl FnOnce() -> Result<(), E>,
+) -> Result<(Place, Opened), E> {
+    let place = Place::of(packet, protocol::ESP).map_err(OpenError::from)?;
+    let end = total_len(packet);
+    let mut opened = esp.open(&mut packet[place.at()..end], sequence, accept)?;
+    opened.range = place.at() + opened.range.start..place.at() + opened.range.end;
+    Ok((place, opened))
 }
