@@ -1,4 +1,4 @@
-"""The Rust packet core (RFC 4303, RFC 3948). Numbers are host order; addresses are text."""
+"""The Rust packet core (RFC 4303, RFC 4302, RFC 3948). Numbers are host order; addresses are text."""
 
 from typing import Final
 
@@ -24,7 +24,9 @@ class Plane:
     def attach_udp(self, fd: int) -> None:
         """Send and receive ESP in UDP on a bound UDP socket (IPv4 or IPv6-only). The descriptor is duplicated."""
     def attach_raw(self, fd: int) -> None:
-        """Send and receive ESP on a raw socket of protocol 50 (IPv4 or IPv6). The descriptor is duplicated."""
+        """Use a raw socket (IPv4 or IPv6) of protocol 50 or 51, or of 255 (IPPROTO_RAW), through which packets leave that bring
+        their own IP header: AH, and ESP in transport mode without UDP. The descriptor is duplicated.
+        """
     def start(self) -> None: ...
     def close(self) -> None:
         """Stop the threads, remove the TUN, wipe all keys. May be called twice."""
@@ -32,6 +34,8 @@ class Plane:
         self,
         *,
         spi: int,
+        protocol: str = "esp",
+        mode: str = "tunnel",
         encryption: int,
         key_length: int,
         encryption_key: bytes,
@@ -43,18 +47,30 @@ class Plane:
         remote: list[_Selector],
         local_address: str,
         remote_address: str,
+        remote_port: int = 0,
+        interface: int = 0,
+        nat: tuple[str, str] | None = None,
+        ecn: bool = True,
+        clamp: int = 0,
+        lifetime: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> None:
-        """Add an inbound ESP tunnel-mode SA.
+        """Add an inbound SA. ``protocol``: "esp" or "ah"; ``mode``: "tunnel" or "transport".
 
-        ``encryption`` and ``integrity`` are transform ids of IKEv2 (types 1 and 3; integrity 0 for an AEAD);
-        ``key_length`` bits without salt; ``encryption_key`` with the salt behind it. A packet that comes out
-        must match ``remote`` by source and ``local`` by destination. ``esn``: whether sequence numbers have 64 bits
-        (RFC 4304).
+        ``encryption`` and ``integrity`` are transform ids of IKEv2 (types 1 and 3; integrity 0 for an AEAD, encryption 0
+        for AH); ``key_length`` bits without salt; ``encryption_key`` (AES-GMAC of AH: ``integrity_key``) with the salt behind
+        it. A packet that comes out must match ``remote`` by source and ``local`` by destination, and in transport mode have
+        the SA's addresses. ``esn``: whether sequence numbers have 64 bits (RFC 4304).
+
+        ``nat``, transport mode through NAT: the addresses, source and destination, that the peer's checksums counted (RFC
+        3948 section 3.1.2). ``ecn``: whether the ECN of the outer header is taken over (RFC 6040). Not yet obeyed:
+        ``remote_port``, ``interface``, ``clamp``, ``lifetime`` (soft octets, hard octets, soft packets, hard packets).
         """
     def install_outbound(
         self,
         *,
         spi: int,
+        protocol: str = "esp",
+        mode: str = "tunnel",
         encryption: int,
         key_length: int,
         encryption_key: bytes,
@@ -66,22 +82,35 @@ class Plane:
         local_port: int,
         remote_address: str,
         remote_port: int,
+        dscp: int | None = None,
+        ecn: bool = True,
+        df: str = "copy",
+        path_mtu: int = 0,
+        clamp: int = 0,
+        lifetime: tuple[int, int, int, int] = (0, 0, 0, 0),
     ) -> int:
-        """Add an outbound ESP tunnel-mode SA; returns its handle. Ports 0 and 0 mean raw ESP, else ESP in UDP.
+        """Add an outbound SA; returns its handle. Ports 0 and 0 mean right behind IP, else ESP in UDP.
 
-        ``tfc``: octets up to which inner packets are padded (RFC 4303 section 2.7); 0 for not at all.
+        In transport mode the packets must have the SA's addresses themselves. ``tfc``, of ESP in tunnel mode: octets up to
+        which inner packets are padded (RFC 4303 section 2.7); 0 for not at all. Of the outer header of tunnel mode: ``dscp``,
+        None to copy that of the inner one, or 0 to 63; ``ecn``, False to clear it (RFC 6040 section 4.1). Not yet obeyed:
+        ``df`` ("copy", "set" or "clear"), ``path_mtu``, ``clamp``, ``lifetime``.
         """
     def move_outbound(
         self, handle: int, *, local_address: str, local_port: int, remote_address: str, remote_port: int
     ) -> None:
-        """Send what an outbound SA seals elsewhere: the peer's NAT gave it another address or port."""
-    def remove_inbound(self, spi: int) -> None: ...
+        """Send what an outbound SA seals elsewhere: the peer's NAT gave it another address or port.
+
+        In transport mode the packets' own addresses stay those that the SA was installed with.
+        """
+    def remove_inbound(self, spi: int, protocol: str = "esp") -> None: ...
     def remove_outbound(self, handle: int) -> None: ...
     def install_policy(
         self,
         *,
         policy: int,
         order: int,
+        interface: int = 0,
         local: list[_Selector],
         remote: list[_Selector],
         action: str,
@@ -89,11 +118,11 @@ class Plane:
     ) -> None:
         """Add or replace the policy numbered ``policy``. The matching policy of lowest ``order`` decides.
 
-        ``action``: "protect", or "discard". ``outbound``: handle of the SA that protects; None reports an
-        acquire and drops.
+        ``action``: "protect", or "discard"; "bypass" is refused so far. ``outbound``: handle of the SA that protects; None
+        reports an acquire and drops. ``interface``: not yet obeyed.
         """
     def remove_policy(self, policy: int) -> None: ...
-    def inbound_counters(self, spi: int) -> tuple[int, int, dict[str, int]]:
+    def inbound_counters(self, spi: int, protocol: str = "esp") -> tuple[int, int, dict[str, int]]:
         """(packets, inner octets, drops by reason)."""
     def outbound_counters(self, handle: int) -> tuple[int, int, dict[str, int]]: ...
     def drops(self) -> dict[str, int]:
@@ -109,6 +138,8 @@ class Sealer:
         self,
         *,
         spi: int,
+        protocol: str = "esp",
+        mode: str = "tunnel",
         encryption: int,
         key_length: int,
         encryption_key: bytes,
@@ -117,9 +148,12 @@ class Sealer:
         esn: bool = False,
         sequence: int = 1,
         tfc: int = 0,
-    ) -> None: ...
-    def seal(self, inner: bytes) -> bytes:
-        """From an inner IP packet to an ESP packet (no outer IP, no UDP)."""
+        local_address: str | None = None,
+        remote_address: str | None = None,
+    ) -> None:
+        """``local_address``, ``remote_address``: of the outer header of AH in tunnel mode, which is sealed too."""
+    def seal(self, packet: bytes) -> bytes:
+        """From an IP packet to what is sent: of ESP in tunnel mode the ESP packet (no outer IP, no UDP), else the IP packet."""
 
 class Opener:
     """One inbound SA by itself, without I/O."""
@@ -128,6 +162,8 @@ class Opener:
         self,
         *,
         spi: int,
+        protocol: str = "esp",
+        mode: str = "tunnel",
         encryption: int,
         key_length: int,
         encryption_key: bytes,
@@ -136,8 +172,8 @@ class Opener:
         esn: bool = False,
         replay_window: int = 64,
     ) -> None: ...
-    def open(self, esp: bytes) -> bytes:
-        """From an ESP packet to the inner IP packet.
+    def open(self, packet: bytes) -> bytes:
+        """From what :meth:`Sealer.seal` makes to the inner packet, in transport mode the packet as it was.
 
         Raises:
             PlaneError: named by the drop counter's name, such as "replayed" or "bad-icv".

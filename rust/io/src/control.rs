@@ -1,4 +1,4 @@
-//! Control messages of sendmsg and recvmsg (cmsg(3)): the local address, the segment size.
+//! Control messages of sendmsg and recvmsg (cmsg(3)): the local address, the segment size, DSCP and ECN, the hop limit.
 
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(crate) const UDP_SEGMENT: libc::c_int = 103;
 pub(crate) const UDP_GRO: libc::c_int = 104;
 
+/// Four of them, the longest with 20 octets.
 const ROOM: usize = 128;
 
 /// A buffer for control messages, aligned as their header wants it.
@@ -65,6 +66,18 @@ impl Control {
         }
     }
 
+    /// Send with this DSCP and ECN; 0 is what a socket has by itself.
+    pub(crate) fn push_traffic_class(&mut self, class: u8, is_v6: bool) {
+        let (level, kind) = if is_v6 {
+            (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)
+        } else {
+            (libc::IPPROTO_IP, libc::IP_TOS)
+        };
+        if class != 0 {
+            self.push(level, kind, libc::c_int::from(class));
+        }
+    }
+
     /// Cut the datagram into datagrams of `segment` octets.
     pub(crate) fn push_segment(&mut self, segment: u16) {
         self.push(libc::SOL_UDP, UDP_SEGMENT, segment);
@@ -79,7 +92,7 @@ impl Control {
                 libc::CMSG_LEN(size) as usize,
             )
         };
-        assert!(self.used + space <= ROOM, "two control messages fit");
+        assert!(self.used + space <= ROOM, "the control messages fit");
         let header = libc::cmsghdr {
             cmsg_len: length as _,
             cmsg_level: level,
@@ -107,6 +120,10 @@ pub(crate) struct Received {
     pub(crate) local: Option<IpAddr>,
     /// Octets of each datagram of a train; None for a single one.
     pub(crate) segment: Option<usize>,
+    /// DSCP and ECN.
+    pub(crate) traffic_class: u8,
+    /// TTL or hop limit; 0 where the system did not tell.
+    pub(crate) hop_limit: u8,
 }
 
 impl Received {
@@ -133,6 +150,17 @@ impl Received {
                     (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                         let info: libc::in6_pktinfo = std::ptr::read_unaligned(data.cast());
                         found.local = Some(IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr)));
+                    }
+                    // One octet in IPv4 (ip(7)), an int in IPv6 (ipv6(7)).
+                    (libc::IPPROTO_IP, libc::IP_TOS) => found.traffic_class = *data,
+                    (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
+                        let class: libc::c_int = std::ptr::read_unaligned(data.cast());
+                        found.traffic_class = class as u8;
+                    }
+                    (libc::IPPROTO_IP, libc::IP_TTL)
+                    | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
+                        let limit: libc::c_int = std::ptr::read_unaligned(data.cast());
+                        found.hop_limit = limit as u8;
                     }
                     (libc::SOL_UDP, UDP_GRO) => {
                         let size: libc::c_int = std::ptr::read_unaligned(data.cast());

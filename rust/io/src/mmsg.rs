@@ -13,6 +13,8 @@ pub(crate) const BATCH: usize = 64;
 /// From one slot to the next: the largest packet, and a little, so that the beginnings of the slots, which is all that
 /// most packets need, do not fall on the same lines of the cache. What is never written to takes no memory.
 const STRIDE: usize = 65_536 + 2048;
+/// Octets of a slot in front of the packet: for an IP header that the system does not give.
+pub(crate) const HEADROOM: usize = 40;
 
 /// What one recvmmsg brought: each packet in a slot of its own.
 pub(crate) struct Slots {
@@ -38,7 +40,7 @@ impl Slots {
     }
 
     /// Receive as many packets as there are, at most [`BATCH`]; None when there is none. `asks_addresses`: whether the
-    /// system shall tell each packet's addresses, which costs some 50 ns a packet; an IPv4 raw socket gives the header,
+    /// system shall tell each packet's addresses and more of its header, which costs some 50 ns a packet; an IPv4 raw socket gives the header,
     /// which has them.
     pub(crate) fn receive(&mut self, fd: RawFd, asks_addresses: bool) -> io::Result<Option<usize>> {
         self.count = 0;
@@ -47,8 +49,8 @@ impl Slots {
             unsafe { (mem::zeroed(), mem::zeroed()) };
         for (at, slot) in self.octets.chunks_exact_mut(STRIDE).enumerate() {
             vectors[at] = libc::iovec {
-                iov_base: slot.as_mut_ptr().cast(),
-                iov_len: slot.len(),
+                iov_base: slot[HEADROOM..].as_mut_ptr().cast(),
+                iov_len: slot.len() - HEADROOM,
             };
             let header = &mut messages[at].msg_hdr;
             header.msg_iov = &raw mut vectors[at];
@@ -83,12 +85,12 @@ impl Slots {
         Ok(Some(count))
     }
 
-    /// The packets: octets, source, and what the control messages say.
+    /// The packets: octets with [`HEADROOM`] in front, source, and what the control messages say.
     pub(crate) fn packets(
         &mut self,
     ) -> impl Iterator<Item = (&mut [u8], &SocketAddress, &Received)> {
         let slots = self.octets.chunks_exact_mut(STRIDE).zip(&self.lengths);
-        let octets = slots.map(|(slot, length)| &mut slot[..*length]);
+        let octets = slots.map(|(slot, length)| &mut slot[..HEADROOM + *length]);
         octets
             .zip(&self.addresses)
             .zip(&self.received)

@@ -1,40 +1,72 @@
-//! A raw socket of protocol 50: ESP right behind IP (RFC 4303).
+//! Raw sockets: ESP and AH right behind IP (RFC 4303, RFC 4302).
+//!
+//! Of protocols 50 and 51, which are read; through the former leaves ESP that wants an IP header. Of IPPROTO_RAW, through
+//! which packets leave that bring theirs: AH, which covers it, and ESP in transport mode.
 //!
 //! The system knows no trains here: each packet goes through its stack alone, which is some three times the cost of ESP in
 //! UDP. What is saved is the system calls: one for up to 64 packets.
+//!
+//! A socket of IPv4 gives the IP header too (raw(7)). One of IPv6 does not, nor the extension headers: a plain header is
+//! made of what the control messages tell. For AH, which covers the headers, that is right where there was nothing but a
+//! plain header. Packets with extension headers in front of AH fail their integrity check: they are dropped, and counted
+//! as `bad-icv`.
 
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use caponier_packet::ipv4;
-use caponier_plane::{Arrival, Tunnel};
+use caponier_packet::transport::PlainHeader;
+use caponier_packet::{ipv4, protocol};
+use caponier_plane::{Arrival, Form, Protocol, Train};
 
 use crate::address::SocketAddress;
-use crate::control::Control;
+use crate::control::{Control, Received};
 use crate::error::IoError;
 use crate::message::send_message;
-use crate::mmsg::{send_many, Slots, BATCH};
+use crate::mmsg::{send_many, Slots, BATCH, HEADROOM};
 use crate::patience::Patience;
-use crate::socket::{self, local_address, prepare};
+use crate::socket::{self, ask_for_header, local_address, prepare};
 
 /// A raw socket.
 #[derive(Debug)]
 pub(crate) struct RawPort {
     fd: OwnedFd,
     is_v6: bool,
+    kind: Kind,
+}
+
+/// What a raw socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Packets of this protocol.
+    Protocol(Protocol),
+    /// Packets that bring their IP header; nothing is received.
+    Headers,
 }
 
 impl RawPort {
     /// Take over a duplicate of a raw socket.
     pub(crate) fn attach(fd: OwnedFd, mark: u32) -> Result<Self, IoError> {
         let is_v6 = local_address(&fd)?.0.is_ipv6();
+        let kind = match socket::protocol(&fd)? {
+            found if found == libc::c_int::from(protocol::ESP) => Kind::Protocol(Protocol::Esp),
+            found if found == libc::c_int::from(protocol::AH) => Kind::Protocol(Protocol::Ah),
+            libc::IPPROTO_RAW => Kind::Headers,
+            _ => return Err(IoError::NotTheSocket("one of protocol 50, 51 or 255")),
+        };
         prepare(&fd, is_v6, mark)?;
-        Ok(Self { fd, is_v6 })
+        if is_v6 {
+            ask_for_header(&fd, is_v6)?;
+        }
+        Ok(Self { fd, is_v6, kind })
     }
 
     pub(crate) fn fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Packets that came while the socket's buffer was full.
@@ -42,47 +74,50 @@ impl RawPort {
         socket::drops(&self.fd)
     }
 
-    /// Whether packets of this tunnel leave here.
-    pub(crate) fn carries(&self, tunnel: &Tunnel) -> bool {
-        tunnel.local_port == 0 && tunnel.remote.is_ipv6() == self.is_v6
+    /// Whether a train leaves here.
+    pub(crate) fn carries(&self, train: &Train) -> bool {
+        let kind = match train.form {
+            Form::Whole => Kind::Headers,
+            Form::Bare => Kind::Protocol(Protocol::Esp),
+        };
+        let tunnel = &train.tunnel;
+        self.kind == kind && tunnel.local_port == 0 && tunnel.remote.is_ipv6() == self.is_v6
     }
 
     /// Send a train packet by packet; returns how many the system did not take.
-    pub(crate) fn send(
-        &self,
-        tunnel: &Tunnel,
-        octets: &[u8],
-        segment: usize,
-        patience: &mut Patience,
-    ) -> usize {
-        let segment = segment.max(1);
+    pub(crate) fn send(&self, train: &Train, octets: &[u8], patience: &mut Patience) -> usize {
+        let mut to = SocketAddress::new(train.tunnel.remote, 0);
+        let mut control = Control::new();
+        if train.form == Form::Bare {
+            control.push_source(train.tunnel.local);
+            control.push_traffic_class(train.traffic_class, self.is_v6);
+        }
+        let segment = train.segment.max(1);
         octets
             .chunks(segment * BATCH)
-            .map(|batch| self.send_batch(tunnel, batch, segment, patience))
+            .map(|batch| self.send_batch(batch, segment, &mut to, &mut control, patience))
             .sum()
     }
 
     fn send_batch(
         &self,
-        tunnel: &Tunnel,
         batch: &[u8],
         segment: usize,
+        to: &mut SocketAddress,
+        control: &mut Control,
         patience: &mut Patience,
     ) -> usize {
-        let mut to = SocketAddress::new(tunnel.remote, 0);
-        let mut control = Control::new();
-        control.push_source(tunnel.local);
         let count = batch.len().div_ceil(segment);
-        let mut sent = send_many(self.fd(), batch, segment, &mut to, &mut control);
+        let mut sent = send_many(self.fd(), batch, segment, to, control);
         let mut lost = 0;
         // The system took a part: the next packet is tried by itself, which waits or tells an error.
         while sent < count {
             let packet = &batch[sent * segment..batch.len().min((sent + 1) * segment)];
-            let done = send_message(self.fd(), packet, &mut to, &mut control, patience);
+            let done = send_message(self.fd(), packet, to, control, patience);
             lost += usize::from(done.is_err());
             sent += 1;
             let rest = &batch[batch.len().min(sent * segment)..];
-            sent += send_many(self.fd(), rest, segment, &mut to, &mut control);
+            sent += send_many(self.fd(), rest, segment, to, control);
         }
         lost
     }
@@ -92,37 +127,79 @@ impl RawPort {
         slots.receive(self.fd(), self.is_v6)
     }
 
-    /// The packets that were received, without their IP headers, and where they came from.
+    /// The packets that were received, and where they came from.
     pub(crate) fn packets<'s>(
         &self,
         slots: &'s mut Slots,
     ) -> impl Iterator<Item = (&'s mut [u8], Arrival)> {
-        let is_v6 = self.is_v6;
-        let packets = slots.packets().filter_map(move |(octets, from, received)| {
+        let (is_v6, protocol) = (self.is_v6, self.protocol());
+        slots.packets().filter_map(move |(slot, from, received)| {
             if !is_v6 {
-                return behind_ipv4(octets);
+                return with_ipv4(&mut slot[HEADROOM..], protocol);
             }
             let (remote, _) = from.read()?;
-            Some((octets, arrival(received.local, remote)))
-        });
-        packets.filter(|(esp, _)| !esp.is_empty())
+            match protocol {
+                Protocol::Esp => Some((&mut slot[HEADROOM..], esp_arrival(remote, received))),
+                Protocol::Ah => behind_ipv6(slot, remote, received),
+            }
+        })
+    }
+
+    fn protocol(&self) -> Protocol {
+        match self.kind {
+            Kind::Protocol(protocol) => protocol,
+            Kind::Headers => Protocol::Esp, // which never receives
+        }
     }
 }
 
-/// An IPv4 raw socket gives the header too (raw(7)), which the system has checked and reassembled.
-fn behind_ipv4(octets: &mut [u8]) -> Option<(&mut [u8], Arrival)> {
+/// An IPv4 raw socket gives the header, which the system has checked, and whose packet it has reassembled.
+fn with_ipv4(octets: &mut [u8], protocol: Protocol) -> Option<(&mut [u8], Arrival)> {
     let packet = ipv4::Packet::new_checked(&*octets).ok()?;
-    let (local, remote) = (packet.destination().into(), packet.source().into());
-    let header_len = packet.header_len();
-    let esp = octets.get_mut(header_len..)?;
-    Some((esp, arrival(Some(local), remote)))
+    let arrival = Arrival {
+        protocol,
+        form: Form::Whole,
+        local: Some(packet.destination().into()),
+        remote: packet.source().into(),
+        remote_port: 0,
+        encapsulated: false,
+        traffic_class: packet.type_of_service(),
+        hop_limit: packet.time_to_live(),
+    };
+    Some((octets, arrival))
 }
 
-fn arrival(local: Option<IpAddr>, remote: IpAddr) -> Arrival {
+fn esp_arrival(remote: IpAddr, received: &Received) -> Arrival {
     Arrival {
-        local,
+        protocol: Protocol::Esp,
+        form: Form::Bare,
+        local: received.local,
         remote,
         remote_port: 0,
         encapsulated: false,
+        traffic_class: received.traffic_class,
+        hop_limit: received.hop_limit,
     }
+}
+
+/// AH with a plain IPv6 header in front, as it had if it had no extension headers.
+fn behind_ipv6<'s>(
+    slot: &'s mut [u8],
+    remote: IpAddr,
+    received: &Received,
+) -> Option<(&'s mut [u8], Arrival)> {
+    let header = PlainHeader {
+        source: remote,
+        destination: received.local?,
+        traffic_class: received.traffic_class,
+        hop_limit: received.hop_limit,
+    };
+    let payload = HEADROOM..slot.len();
+    let packet = header.prepend(slot, payload, protocol::AH)?;
+    let arrival = Arrival {
+        protocol: Protocol::Ah,
+        form: Form::Whole,
+        ..esp_arrival(remote, received)
+    };
+    Some((&mut slot[packet], arrival))
 }

@@ -9,7 +9,7 @@ use caponier_plane::{Drop, Plane};
 use crate::error::IoError;
 use crate::eventfd::EventFd;
 use crate::interface::{lengthen_queue, InterfaceCounters};
-use crate::raw::RawPort;
+use crate::raw::{Kind, RawPort};
 use crate::tun::Tun;
 use crate::udp::UdpPort;
 use crate::worker::{Ports, Share, Worker};
@@ -76,13 +76,18 @@ impl Runner {
         Ok(())
     }
 
-    /// Use a raw socket of protocol 50; the descriptor is duplicated.
+    /// Use a raw socket of protocol 50, 51, or 255, through which packets leave that bring their IP header; the descriptor
+    /// is duplicated.
     ///
     /// # Errors
     /// Not such a socket, or the threads run already.
     pub fn attach_raw(&mut self, fd: RawFd) -> Result<(), IoError> {
         let port = RawPort::attach(self.duplicate(fd)?, self.mark)?;
-        self.ports()?.raw.push(port);
+        let ports = self.ports()?;
+        match port.kind() {
+            Kind::Protocol(_) => ports.raw.push(port),
+            Kind::Headers => ports.whole.push(port),
+        }
         Ok(())
     }
 

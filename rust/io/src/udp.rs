@@ -7,14 +7,14 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use caponier_plane::{Arrival, Tunnel};
+use caponier_plane::{Arrival, Form, Protocol, Train};
 
 use crate::address::SocketAddress;
 use crate::control::{Control, UDP_GRO};
 use crate::error::IoError;
 use crate::message::{receive_message, send_message};
 use crate::patience::Patience;
-use crate::socket::{self, local_address, prepare, set_option};
+use crate::socket::{self, ask_for_header, local_address, prepare, set_option};
 
 /// What the kernel takes in one send: UDP_MAX_SEGMENTS, and the payload of the largest datagram.
 const MAX_SEGMENTS: usize = 64;
@@ -37,6 +37,7 @@ impl UdpPort {
         let is_v6 = address.is_ipv6();
         set_option(&fd, libc::SOL_UDP, UDP_GRO, 1, "UDP_GRO")?;
         prepare(&fd, is_v6, mark)?;
+        ask_for_header(&fd, is_v6)?;
         Ok(Self {
             fd,
             port,
@@ -54,36 +55,31 @@ impl UdpPort {
         socket::drops(&self.fd)
     }
 
-    /// Whether packets of this tunnel leave here.
-    pub(crate) fn carries(&self, tunnel: &Tunnel) -> bool {
+    /// Whether a train leaves here.
+    pub(crate) fn carries(&self, train: &Train) -> bool {
+        let tunnel = &train.tunnel;
         tunnel.local_port == self.port && tunnel.remote.is_ipv6() == self.is_v6
     }
 
     /// Send a train; returns how many packets the system did not take.
-    pub(crate) fn send(
-        &self,
-        tunnel: &Tunnel,
-        octets: &[u8],
-        segment: usize,
-        patience: &mut Patience,
-    ) -> usize {
-        let segment = segment.max(1);
+    pub(crate) fn send(&self, train: &Train, octets: &[u8], patience: &mut Patience) -> usize {
+        let segment = train.segment.max(1);
         let most = (MAX_DATAGRAM / segment).clamp(1, MAX_SEGMENTS);
         octets
             .chunks(segment * most)
-            .map(|batch| self.send_batch(tunnel, batch, segment, patience))
+            .map(|batch| self.send_batch(train, batch, segment, patience))
             .sum()
     }
 
     fn send_batch(
         &self,
-        tunnel: &Tunnel,
+        train: &Train,
         batch: &[u8],
         segment: usize,
         patience: &mut Patience,
     ) -> usize {
         if batch.len() > segment && self.segments.load(Ordering::Relaxed) {
-            match self.send_one(tunnel, batch, Some(segment), patience) {
+            match self.send_one(train, batch, Some(segment), patience) {
                 Ok(()) => return 0,
                 // EIO: no checksum offload on the way, for good. EINVAL, EMSGSIZE: the packets must be fragmented, here and now.
                 Err(error) if error.raw_os_error() == Some(libc::EIO) => {
@@ -96,19 +92,20 @@ impl UdpPort {
         }
         batch
             .chunks(segment)
-            .filter(|packet| self.send_one(tunnel, packet, None, patience).is_err())
+            .filter(|packet| self.send_one(train, packet, None, patience).is_err())
             .count()
     }
 
     fn send_one(
         &self,
-        tunnel: &Tunnel,
+        train: &Train,
         octets: &[u8],
         segment: Option<usize>,
         patience: &mut Patience,
     ) -> io::Result<()> {
-        let mut control = Control::new();
+        let (mut control, tunnel) = (Control::new(), &train.tunnel);
         control.push_source(tunnel.local);
+        control.push_traffic_class(train.traffic_class, self.is_v6);
         if let Some(size) = segment.and_then(|size| u16::try_from(size).ok()) {
             control.push_segment(size);
         }
@@ -123,10 +120,14 @@ impl UdpPort {
         };
         let (remote, remote_port) = from.ok_or(io::ErrorKind::InvalidData)?;
         let arrival = Arrival {
+            protocol: Protocol::Esp,
+            form: Form::Bare,
             local: received.local,
             remote,
             remote_port,
             encapsulated: true,
+            traffic_class: received.traffic_class,
+            hop_limit: received.hop_limit,
         };
         Ok(Some((count, received.segment.unwrap_or(count), arrival)))
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use caponier_plane::{Drop, Event, Inbox, Outbox, Plane, Train};
+use caponier_plane::{Drop, Event, Form, Inbox, Outbox, Plane, Train};
 
 use crate::error::IoError;
 use crate::eventfd::EventFd;
@@ -27,7 +27,10 @@ const STRIKES: u32 = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
     pub(crate) udp: Vec<UdpPort>,
+    /// Of protocols 50 and 51.
     pub(crate) raw: Vec<RawPort>,
+    /// For packets that bring their IP header. Nothing is read from them.
+    pub(crate) whole: Vec<RawPort>,
 }
 
 impl Ports {
@@ -257,15 +260,18 @@ fn send(
     octets: &[u8],
     patience: &mut Patience,
 ) -> usize {
-    let (tunnel, segment) = (&train.tunnel, train.segment);
     if octets.is_empty() {
         return 0;
     }
-    if let Some(port) = share.order(&ports.udp).find(|port| port.carries(tunnel)) {
-        return port.send(tunnel, octets, segment, patience);
+    if let Some(port) = share.order(&ports.udp).find(|port| port.carries(train)) {
+        return port.send(train, octets, patience);
     }
-    if let Some(port) = share.order(&ports.raw).find(|port| port.carries(tunnel)) {
-        return port.send(tunnel, octets, segment, patience);
+    let raw = match train.form {
+        Form::Bare => &ports.raw,
+        Form::Whole => &ports.whole,
+    };
+    match share.order(raw).find(|port| port.carries(train)) {
+        Some(port) => port.send(train, octets, patience),
+        None => train.count,
     }
-    train.count
 }

@@ -40,6 +40,12 @@ reasons! {
     MalformedInner = "malformed-inner",
     /// The packet does not fit a datagram once it is protected.
     TooBig = "too-big",
+    /// A fragment in transport mode, which is for whole datagrams (RFC 4303 section 3.3.4), or one that was not
+    /// reassembled before it came (section 3.4.1).
+    Fragment = "fragment",
+    /// Outbound, transport mode in UDP: the packet has IP options or extension headers, which the outer header, the
+    /// system's, would not have.
+    NotPlain = "not-plain",
     /// Outbound: the sequence numbers of the SA are used up (RFC 4303 section 3.3.3).
     SequenceExhausted = "sequence-exhausted",
     /// Outbound: the cipher refused; never expected.
@@ -48,6 +54,8 @@ reasons! {
     UnknownSpi = "unknown-spi",
     /// Inbound: too short for the headers and the ICV of the SA.
     Truncated = "truncated",
+    /// Inbound: the IP header or AH is malformed (RFC 4302 section 3.4).
+    Malformed = "malformed",
     /// Inbound: the integrity check failed (RFC 4303 section 3.4.4).
     BadIcv = "bad-icv",
     /// Inbound: this sequence number was accepted before (RFC 4303 section 3.4.3).
@@ -58,8 +66,11 @@ reasons! {
     BadPadding = "bad-padding",
     /// Inbound: a next header that tunnel mode does not carry.
     BadNextHeader = "bad-next-header",
-    /// Inbound: the inner packet is outside the SA's selectors (RFC 4301 section 5.2, step 4).
+    /// The packet is outside the SA's selectors (RFC 4301 section 5.2, step 4), or in transport mode has not the SA's
+    /// addresses.
     SelectorMismatch = "selector-mismatch",
+    /// Inbound: congestion on the way that the inner packet's sender cannot be told of (RFC 6040 figure 4).
+    Congestion = "congestion",
     /// Inbound: the outer address family contradicts the SA.
     WrongEncapsulation = "wrong-encapsulation",
     /// Inbound: a dummy packet for traffic flow confidentiality (next header 59); not an error.
@@ -91,8 +102,14 @@ impl From<Malformed> for Drop {
 }
 
 impl From<SealError> for Drop {
-    fn from(_: SealError) -> Self {
-        Self::CipherFailed
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::TooLong => Self::TooBig,
+            SealError::Fragment => Self::Fragment,
+            SealError::NotPlain => Self::NotPlain,
+            SealError::Malformed(_) => Self::MalformedInner,
+            _ => Self::CipherFailed,
+        }
     }
 }
 
@@ -101,6 +118,8 @@ impl From<OpenError> for Drop {
         match error {
             OpenError::Truncated => Self::Truncated,
             OpenError::BadPadding => Self::BadPadding,
+            OpenError::Fragment => Self::Fragment,
+            OpenError::Malformed(_) => Self::Malformed,
             _ => Self::BadIcv,
         }
     }

@@ -1,13 +1,16 @@
-//! From trains of ESP packets to TUN frames (RFC 4301 section 5.2, RFC 4303 section 3.4).
+//! From trains of packets of ESP or AH to TUN frames (RFC 4301 section 5.2, RFC 4303 section 3.4, RFC 4302 section 3.4).
 
-use caponier_packet::esp::Packet;
+use caponier_packet::ecn;
+use caponier_packet::inner::Inner;
+use caponier_packet::transform::{self, Opened};
+use caponier_packet::transport::Form;
 
 use crate::drops::Drop;
 use crate::inbox::Inbox;
-use crate::parameters::Arrival;
+use crate::parameters::{Arrival, Mode, Protocol};
 use crate::plane::{Plane, Tables};
 use crate::sad::Inbound;
-use crate::selector;
+use crate::standalone::tunnelled;
 
 /// What keeps a NAT's mapping alive (RFC 3948 section 2.3).
 const KEEPALIVE: [u8; 1] = [0xff];
@@ -15,24 +18,26 @@ const KEEPALIVE: [u8; 1] = [0xff];
 /// The SA of the last packet, and what it carried since it was counted.
 #[derive(Default)]
 struct Run<'a> {
-    sa: Option<(u32, &'a Inbound)>,
+    sa: Option<(Protocol, u32, &'a Inbound)>,
     packets: u64,
     octets: u64,
 }
 
 impl<'a> Run<'a> {
     /// The SA of this SPI, looked up only where it is not the last packet's.
-    fn sa(&mut self, tables: &'a Tables, spi: u32) -> Option<&'a Inbound> {
-        if let Some((_, sa)) = self.sa.filter(|(last, _)| *last == spi) {
+    fn sa(&mut self, tables: &'a Tables, protocol: Protocol, spi: u32) -> Option<&'a Inbound> {
+        let is_last = |(of, last, _): &(Protocol, u32, _)| *last == spi && *of == protocol;
+        if let Some((.., sa)) = self.sa.filter(is_last) {
             return Some(sa);
         }
         self.count();
-        self.sa = tables.sad.inbound(spi).map(|sa| (spi, sa));
-        self.sa.map(|(_, sa)| sa)
+        let sa = tables.sad.inbound(protocol, spi)?;
+        self.sa = Some((protocol, spi, sa));
+        Some(sa)
     }
 
     fn count(&mut self) {
-        if let Some((_, sa)) = self.sa {
+        if let Some((.., sa)) = self.sa.take() {
             sa.counters.carried(self.packets, self.octets);
         }
         (self.packets, self.octets) = (0, 0);
@@ -40,14 +45,14 @@ impl<'a> Run<'a> {
 }
 
 impl Plane {
-    /// Open a train of ESP packets, of `segment` octets each but the last, which may be shorter; the octets are
+    /// Open a train of packets, of `segment` octets each but the last, which may be shorter; the octets are
     /// overwritten. What comes out goes to `inbox`.
     pub fn open(&self, train: &mut [u8], segment: usize, arrival: &Arrival, inbox: &mut Inbox) {
         let packets = train.chunks_mut(segment.max(1));
-        self.open_each(packets.map(|esp| (esp, *arrival)), inbox);
+        self.open_each(packets.map(|packet| (packet, *arrival)), inbox);
     }
 
-    /// Open ESP packets, each with where it came from; the octets are overwritten. What comes out goes to `inbox`.
+    /// Open packets, each with where it came from; the octets are overwritten. What comes out goes to `inbox`.
     ///
     /// The whole batch costs one lock, and each run of packets of one SA one look-up and two counter updates.
     pub fn open_each<'a>(
@@ -57,8 +62,8 @@ impl Plane {
     ) {
         let tables = self.read();
         let mut run = Run::default();
-        for (esp, arrival) in packets {
-            if let Err(reason) = open_one(&tables, &mut run, esp, &arrival, inbox) {
+        for (packet, arrival) in packets {
+            if let Err(reason) = open_one(&tables, &mut run, packet, &arrival, inbox) {
                 self.count_drop(reason, 1);
             }
         }
@@ -70,18 +75,20 @@ impl Plane {
 fn open_one<'a>(
     tables: &'a Tables,
     run: &mut Run<'a>,
-    esp: &mut [u8],
+    octets: &mut [u8],
     arrival: &Arrival,
     inbox: &mut Inbox,
 ) -> Result<(), Drop> {
-    if esp == KEEPALIVE {
+    if arrival.encapsulated && octets == KEEPALIVE {
         return Err(Drop::Keepalive);
     }
-    let spi = Packet::new_checked(&*esp)
-        .map_err(|_| Drop::Truncated)?
-        .spi();
-    let sa = run.sa(tables, spi).ok_or(Drop::UnknownSpi)?;
-    match admit(sa, esp, arrival, inbox) {
+    let (spi, _) = match arrival.protocol {
+        Protocol::Esp => transform::peek_esp(octets, arrival.form)?,
+        Protocol::Ah => transform::peek_ah(octets, arrival.form)?,
+    };
+    let sa = run.sa(tables, arrival.protocol, spi);
+    let sa = sa.ok_or(Drop::UnknownSpi)?;
+    match admit(sa, octets, arrival, inbox) {
         Ok(octets) => {
             run.packets += 1;
             run.octets += octets as u64;
@@ -92,20 +99,71 @@ fn open_one<'a>(
 }
 
 /// Open a packet under its SA and check that the SA may carry what comes out (RFC 4301 section 5.2, step 4). Returns the
-/// inner packet's length.
+/// octets of what comes out.
 fn admit(
     sa: &Inbound,
-    esp: &mut [u8],
+    octets: &mut [u8],
     arrival: &Arrival,
     inbox: &mut Inbox,
 ) -> Result<usize, Drop> {
     if !sa.fits(arrival) {
         return Err(Drop::WrongEncapsulation);
     }
-    let (inner, packet) = sa.opener.open_in_place(esp)?;
-    if !selector::admit(&sa.remote, &sa.local, &inner) {
+    let Opened { range, next_header } = sa.opener.open_in_place(octets, arrival.form)?;
+    let opened = &mut octets[range];
+    match (sa.mode, arrival.form) {
+        (Mode::Tunnel, _) => admit_tunnelled(sa, opened, next_header, arrival, inbox),
+        (Mode::Transport, Form::Whole) => admit_transported(sa, opened, inbox),
+        (Mode::Transport, Form::Bare) => admit_bare(sa, opened, next_header, arrival, inbox),
+    }
+}
+
+fn admit_tunnelled(
+    sa: &Inbound,
+    payload: &mut [u8],
+    next_header: u8,
+    arrival: &Arrival,
+    inbox: &mut Inbox,
+) -> Result<usize, Drop> {
+    let inner = tunnelled(payload, next_header)?;
+    let packet = &mut payload[..inner.length];
+    if !sa.admits(&inner) {
         return Err(Drop::SelectorMismatch);
+    }
+    if sa.ecn && !ecn::take_over(packet, arrival.traffic_class) {
+        return Err(Drop::Congestion);
     }
     inbox.push(&inner, packet);
     Ok(packet.len())
+}
+
+/// The packet as it was before ESP or AH, with the addresses that it came with.
+fn admit_transported(sa: &Inbound, packet: &mut [u8], inbox: &mut Inbox) -> Result<usize, Drop> {
+    let inner = Inner::parse(packet)?;
+    if !sa.admits(&inner) {
+        return Err(Drop::SelectorMismatch);
+    }
+    if let Some(real) = &sa.nat {
+        real.correct(packet, &inner); // what counts no addresses is right as it is
+    }
+    inbox.push(&inner, packet);
+    Ok(packet.len())
+}
+
+/// What stood behind an IP header that the socket removed: it gets one like it.
+fn admit_bare(
+    sa: &Inbound,
+    payload: &[u8],
+    next_header: u8,
+    arrival: &Arrival,
+    inbox: &mut Inbox,
+) -> Result<usize, Drop> {
+    let header = sa.plain_header(arrival);
+    let mut scratch = inbox.take_scratch();
+    let packet = header.write_packet(&mut scratch, payload, next_header);
+    let admitted = packet
+        .ok_or(Drop::MalformedInner)
+        .and_then(|range| admit_transported(sa, &mut scratch[range], inbox));
+    inbox.give_back(scratch);
+    admitted
 }

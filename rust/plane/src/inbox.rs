@@ -32,6 +32,8 @@ pub struct Inbox {
     open: Vec<(u64, usize)>,
     free: Vec<usize>,
     frames: Vec<Frame>,
+    /// Where a packet is put together that came without its IP header.
+    scratch: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl Inbox {
             open: Vec::new(),
             free: Vec::new(),
             frames: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -99,6 +102,16 @@ impl Inbox {
             Frame::Single(range) => &self.arena[range.clone()],
             Frame::Super(at, length) => self.pool[*at].frame(*length),
         })
+    }
+
+    /// Room to put a packet together in; to be given back, so that its memory is used again.
+    pub(crate) fn take_scratch(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.scratch)
+    }
+
+    /// Give the room back.
+    pub(crate) fn give_back(&mut self, scratch: Vec<u8>) {
+        self.scratch = scratch;
     }
 
     /// Take a packet, which `inner` was parsed from.

@@ -1,4 +1,4 @@
-//! The IPsec data plane without I/O: SAD, SPD and the pipeline between TUN frames and ESP packets.
+//! The IPsec data plane without I/O: SAD, SPD and the pipeline between TUN frames and packets of ESP and AH.
 #![forbid(unsafe_code)]
 
 mod counters;
@@ -16,19 +16,24 @@ mod sad;
 mod selector;
 mod spd;
 mod standalone;
+mod transforms;
 mod turns;
 
+pub use caponier_packet::ecn;
 pub use caponier_packet::esp::KeyMaterial;
 pub use caponier_packet::sequence::Width;
+pub use caponier_packet::transport::nat::RealAddresses;
+pub use caponier_packet::transport::Form;
 pub use drops::Drop;
 pub use error::PlaneError;
 pub use inbox::Inbox;
 pub use outbox::{Outbox, Train};
 pub use parameters::{
-    Action, Arrival, Counters, Event, InboundParameters, OutboundParameters, PolicyParameters,
-    Tunnel,
+    Action, Arrival, Counters, DontFragment, Event, InboundParameters, Lifetime, Mode,
+    OutboundParameters, PolicyParameters, Protocol, Tunnel,
 };
 pub use plane::Plane;
 pub use selector::Selector;
 pub use standalone::{Opener, Sealer};
+pub use transforms::Association;
 pub use turns::Turn;

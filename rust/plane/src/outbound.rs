@@ -1,9 +1,10 @@
-//! From TUN frames to trains of ESP packets (RFC 4301 section 5.1, RFC 4303 section 3.3).
+//! From TUN frames to trains of packets of ESP or AH (RFC 4301 section 5.1, RFC 4303 section 3.3, RFC 4302 section 3.3).
 
 use std::net::IpAddr;
 
 use caponier_packet::inner::{Inner, Ports};
 use caponier_packet::segment::Plan;
+use caponier_packet::transform::Shape;
 use caponier_packet::virtio::Header;
 
 use crate::drops::Drop;
@@ -93,9 +94,14 @@ impl Plane {
                 sa
             }
         };
-        let (packets, octets) = self.seal_plan(sa, &plan, inner.tunnel_next_header(), out);
-        run.packets += packets;
-        run.octets += octets;
+        match sa.sealer.shape(&inner, packet) {
+            Ok(shape) => {
+                let (packets, octets) = self.seal_plan(sa, &plan, &shape, out);
+                run.packets += packets;
+                run.octets += octets;
+            }
+            Err(reason) => sa.counters.dropped(reason, plan.count() as u64),
+        }
         Ok(())
     }
 
@@ -103,10 +109,11 @@ impl Plane {
     fn outbound_sa<'a>(&self, tables: &'a Tables, inner: &Inner) -> Result<&'a Outbound, Drop> {
         let policy = tables.spd.lookup(inner).ok_or(Drop::NoPolicy)?;
         match policy.action() {
-            Action::Discard => Err(Drop::DiscardPolicy),
+            Action::Discard | Action::Bypass => Err(Drop::DiscardPolicy),
             Action::Protect(handle) => {
                 let sa = handle.and_then(|handle| tables.sad.outbound(handle));
-                sa.ok_or_else(|| self.acquire(policy))
+                let sa = sa.ok_or_else(|| self.acquire(policy))?;
+                sa.admits(inner).then_some(sa).ok_or(Drop::SelectorMismatch)
             }
         }
     }
@@ -127,23 +134,23 @@ impl Plane {
         &self,
         sa: &Outbound,
         plan: &Plan<'_>,
-        next_header: u8,
+        shape: &Shape,
         out: &mut Outbox,
     ) -> (u64, u64) {
         let count = plan.count() as u64;
-        if sa.sealer.sealed_len(plan.length(0)) > sa.max_packet() {
+        if sa.sealer.sealed_len(shape, plan.length(0)) > sa.max_packet() {
             sa.counters.dropped(Drop::TooBig, count);
             return (0, 0);
         }
         let numbers = sa.sealer.reserve(plan.count());
         let missing = count - numbers.len() as u64;
+        let lane = sa.lane(shape);
         let mut octets = 0;
         let mut packets = 0;
         for (index, number) in numbers.enumerate() {
             let length = plan.length(index);
-            let sealed = out.push(sa.lane(), number, sa.sealer.sealed_len(length), |slot| {
-                sa.sealer
-                    .seal_segment(plan, index, next_header, number, slot)
+            let sealed = out.push(lane, number, sa.sealer.sealed_len(shape, length), |slot| {
+                sa.sealer.seal_segment(plan, index, shape, number, slot)
             });
             match sealed {
                 Ok(()) => {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use caponier_packet::transport::Form;
+
 use crate::parameters::Tunnel;
 use crate::turns::{Turn, Turns};
 
-/// A run of ESP packets of one SA, ready for one `UDP_SEGMENT` send.
+/// A run of packets of one SA, ready for one `UDP_SEGMENT` send.
 ///
 /// All packets have `segment` octets but the last, which may be shorter: `octets(train).chunks(segment)`
 /// gives them one by one, `chunks(segment * n)` in sends of n.
@@ -13,6 +15,10 @@ use crate::turns::{Turn, Turns};
 pub struct Train {
     /// Where the packets go.
     pub tunnel: Tunnel,
+    /// Whether the packets bring their own IP header, all of it; else the socket makes one.
+    pub form: Form,
+    /// DSCP and ECN of the header that the socket makes.
+    pub traffic_class: u8,
     /// Octets of every packet but the last, which has as many or fewer.
     pub segment: usize,
     /// Number of packets.
@@ -30,6 +36,9 @@ pub struct Train {
 pub(crate) struct Lane<'a> {
     pub(crate) tunnel: &'a Tunnel,
     pub(crate) turns: &'a Arc<Turns>,
+    pub(crate) form: Form,
+    /// 0 where the packets bring their own IP header: they need no train for each.
+    pub(crate) traffic_class: u8,
 }
 
 impl Train {
@@ -46,11 +55,15 @@ impl Train {
     }
 
     fn is_continued_by(&self, lane: Lane<'_>, number: u64) -> bool {
-        self.after == number && Arc::ptr_eq(&self.turns, lane.turns) && self.tunnel == *lane.tunnel
+        self.after == number
+            && self.traffic_class == lane.traffic_class
+            && Arc::ptr_eq(&self.turns, lane.turns)
+            && self.form == lane.form
+            && self.tunnel == *lane.tunnel
     }
 }
 
-/// ESP packets, back to back, in trains. It keeps its memory when it is cleared.
+/// Packets, back to back, in trains. It keeps its memory when it is cleared.
 ///
 /// The arena is longer than what is in use and never cleared or filled in between: packets are written once.
 #[derive(Debug, Default)]
@@ -123,6 +136,8 @@ impl Outbox {
     fn begin(&mut self, lane: Lane<'_>, number: u64, length: usize, count: usize) {
         self.trains.push(Train {
             tunnel: *lane.tunnel,
+            form: lane.form,
+            traffic_class: lane.traffic_class,
             segment: length,
             count,
             start: self.used - length,
@@ -166,13 +181,15 @@ mod tests {
         out.trains().iter().map(numbers).collect()
     }
 
-    /// A train has one SA, one peer and one size; a shorter packet ends it.
+    /// A train has one SA, one peer, one traffic class and one size; a shorter packet ends it.
     #[test]
     fn makes_trains() {
         let (first, second) = (Arc::new(Turns::new(1)), Arc::new(Turns::new(6)));
         let here = Lane {
             tunnel: &tunnel(4500),
             turns: &first,
+            form: Form::Bare,
+            traffic_class: 0,
         };
         let mut out = Outbox::new();
         for (number, length) in [(1, 100), (2, 100), (3, 60), (4, 60), (5, 100)] {
@@ -188,9 +205,17 @@ mod tests {
             ..there
         };
         push(&mut out, other, 7, 100);
+        let marked = Lane {
+            traffic_class: 0xb8,
+            ..other
+        };
+        push(&mut out, marked, 8, 100);
         assert_eq!(shape(&out)[..2], [(100, 3, 260), (60, 1, 60)]);
-        assert_eq!(shape(&out)[2..], [(100, 1, 100); 3]);
-        assert_eq!(numbers(&out), [(1, 4), (4, 5), (5, 6), (6, 7), (7, 8)]);
+        assert_eq!(shape(&out)[2..], [(100, 1, 100); 4]);
+        let expected = [(1, 4), (4, 5), (5, 6), (6, 7), (7, 8), (8, 9)];
+        assert_eq!(numbers(&out), expected);
+        let classes: Vec<_> = out.trains().iter().map(|t| t.traffic_class).collect();
+        assert_eq!(classes, [0, 0, 0, 0, 0, 0xb8]);
         let octets = out.octets(&out.trains()[0]);
         let lengths: Vec<_> = octets.chunks(100).map(|c| (c.len(), c[0])).collect();
         assert_eq!(lengths, [(100, 1), (100, 2), (60, 3)]);
@@ -205,6 +230,8 @@ mod tests {
         let lane = Lane {
             tunnel: &tunnel(4500),
             turns: &turns,
+            form: Form::Bare,
+            traffic_class: 0,
         };
         let mut out = Outbox::new();
         for number in [1, 2, 10, 11] {
@@ -220,6 +247,8 @@ mod tests {
         let lane = Lane {
             tunnel: &tunnel(4500),
             turns: &turns,
+            form: Form::Bare,
+            traffic_class: 0,
         };
         let mut out = Outbox::new();
         let refused = |_: &mut [u8]| Err("refused");

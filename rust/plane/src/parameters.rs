@@ -2,45 +2,131 @@
 
 use std::net::IpAddr;
 
+use caponier_packet::ecn::Marking;
 use caponier_packet::esp::KeyMaterial;
 use caponier_packet::sequence::Width;
+use caponier_packet::transport::nat::RealAddresses;
+use caponier_packet::transport::Form;
 
 use crate::selector::Selector;
 
-/// An inbound ESP SA in tunnel mode (RFC 4301 section 4.4.2.1).
+/// The protocol of an SA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// RFC 4303.
+    Esp,
+    /// RFC 4302.
+    Ah,
+}
+
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Esp => "ESP",
+            Self::Ah => "AH",
+        })
+    }
+}
+
+/// The mode of an SA (RFC 4301 section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Whole packets, behind an IP header of ours.
+    Tunnel,
+    /// What stands behind the packets' own IP headers.
+    Transport,
+}
+
+/// How much an SA may carry (RFC 4301 section 4.4.2.1); 0 for as much as there is. Inner octets and packets count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Octets after which it is to be replaced.
+    pub soft_octets: u64,
+    /// Octets after which it carries nothing more.
+    pub hard_octets: u64,
+    /// Packets after which it is to be replaced.
+    pub soft_packets: u64,
+    /// Packets after which it carries nothing more.
+    pub hard_packets: u64,
+}
+
+/// DF in the outer IPv4 header of tunnel mode (RFC 4301 section 8.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DontFragment {
+    /// That of the inner header.
+    #[default]
+    Copy,
+    /// Always.
+    Set,
+    /// Never.
+    Clear,
+}
+
+/// An inbound SA (RFC 4301 section 4.4.2.1).
 #[derive(Clone, Debug)]
 pub struct InboundParameters {
     /// The SPI that the peer puts into its packets, 256 to 2^32 - 1.
     pub spi: u32,
+    /// ESP or AH.
+    pub protocol: Protocol,
+    /// Tunnel or transport mode.
+    pub mode: Mode,
     /// Algorithms and keys.
     pub keys: KeyMaterial,
     /// How wide the sequence numbers are.
     pub width: Width,
     /// Size of the replay window, 32 to 4096 packets.
     pub replay_window: u32,
-    /// Destinations that an inner packet may have.
+    /// Destinations that a packet may have that comes out.
     pub local: Vec<Selector>,
-    /// Sources that an inner packet may have.
+    /// Sources that a packet may have that comes out.
     pub remote: Vec<Selector>,
     /// Our outer address.
     pub local_address: IpAddr,
     /// The peer's outer address.
     pub remote_address: IpAddr,
+    /// The peer's UDP port; 0 for without encapsulation.
+    pub remote_port: u16,
+    /// The TUN interface that what comes out goes to.
+    pub interface: u32,
+    /// Transport mode through NAT: the addresses that the peer's checksums counted (RFC 3948 section 3.1.2).
+    pub nat: Option<RealAddresses>,
+    /// Whether the ECN of the outer header is taken over (RFC 6040 section 4.2).
+    pub ecn: bool,
+    /// Octets of the packets that TCP's segments shall fit; 0 for as they are.
+    pub clamp: u16,
+    /// How much it may carry.
+    pub lifetime: Lifetime,
 }
 
-/// An outbound ESP SA in tunnel mode.
+/// An outbound SA.
 #[derive(Clone, Debug)]
 pub struct OutboundParameters {
     /// The SPI that the peer chose, 256 to 2^32 - 1.
     pub spi: u32,
+    /// ESP or AH.
+    pub protocol: Protocol,
+    /// Tunnel or transport mode.
+    pub mode: Mode,
     /// Algorithms and keys.
     pub keys: KeyMaterial,
     /// How wide the sequence numbers are.
     pub width: Width,
-    /// Octets up to which inner packets are padded, to hide their length (RFC 4303 section 2.7); 0 for not at all.
+    /// Octets up to which inner packets are padded, to hide their length (RFC 4303 section 2.7); 0 for not at all. Of ESP
+    /// in tunnel mode only.
     pub tfc: u16,
-    /// The outer addresses and ports.
+    /// The outer addresses and ports. In transport mode the packets have these addresses themselves.
     pub tunnel: Tunnel,
+    /// DSCP and ECN of the outer header of tunnel mode.
+    pub marking: Marking,
+    /// DF of the outer header of tunnel mode.
+    pub df: DontFragment,
+    /// Octets of the outer IP packets that the path carries; 0 for unknown.
+    pub path_mtu: u32,
+    /// Octets of the packets that TCP's segments shall fit; 0 for as they are.
+    pub clamp: u16,
+    /// How much it may carry.
+    pub lifetime: Lifetime,
 }
 
 /// A policy for packets that leave (RFC 4301 section 4.4.1). The matching policy of lowest `order` decides.
@@ -48,6 +134,8 @@ pub struct OutboundParameters {
 pub struct PolicyParameters {
     /// The number of the policy; an existing policy of this number is replaced.
     pub policy: u64,
+    /// The TUN interface that its packets come from.
+    pub interface: u32,
     /// Place among the policies; equal orders are decided by the lower policy number.
     pub order: i64,
     /// Sources.
@@ -65,9 +153,11 @@ pub enum Action {
     Protect(Option<u64>),
     /// Drop.
     Discard,
+    /// Send as it is.
+    Bypass,
 }
 
-/// The outer header of an SA's packets. Ports 0 and 0 mean raw ESP, otherwise ESP in UDP (RFC 3948).
+/// The outer header of an SA's packets. Ports 0 and 0 mean right behind IP, otherwise ESP in UDP (RFC 3948).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tunnel {
     /// Our address.
@@ -80,17 +170,25 @@ pub struct Tunnel {
     pub remote_port: u16,
 }
 
-/// Where a train of ESP packets came from.
+/// Where packets came from, and what the IP header said that they came with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
+    /// What the socket is for.
+    pub protocol: Protocol,
+    /// Whether the octets begin with the IP header, or behind it.
+    pub form: Form,
     /// The address it was sent to, where the socket tells.
     pub local: Option<IpAddr>,
     /// The address it came from.
     pub remote: IpAddr,
-    /// The UDP port it came from; 0 for raw ESP.
+    /// The UDP port it came from; 0 for without encapsulation.
     pub remote_port: u16,
     /// True for ESP in UDP.
     pub encapsulated: bool,
+    /// DSCP and ECN, where the socket tells.
+    pub traffic_class: u8,
+    /// TTL or hop limit, where the socket tells.
+    pub hop_limit: u8,
 }
 
 /// What the plane reports to the control side.

@@ -7,7 +7,8 @@ use crate::drops::Drop;
 use crate::error::PlaneError;
 use crate::events::Events;
 use crate::parameters::{
-    Action, Counters, Event, InboundParameters, OutboundParameters, PolicyParameters, Tunnel,
+    Action, Counters, Event, InboundParameters, OutboundParameters, PolicyParameters, Protocol,
+    Tunnel,
 };
 use crate::sad::Sad;
 use crate::spd::Spd;
@@ -82,8 +83,8 @@ impl Plane {
     ///
     /// # Errors
     /// No SA has this SPI.
-    pub fn remove_inbound(&self, spi: u32) -> Result<(), PlaneError> {
-        self.write().sad.remove_inbound(spi)
+    pub fn remove_inbound(&self, protocol: Protocol, spi: u32) -> Result<(), PlaneError> {
+        self.write().sad.remove_inbound(protocol, spi)
     }
 
     /// Remove an outbound SA and wipe its keys. A policy that names it then reports acquires.
@@ -99,6 +100,9 @@ impl Plane {
     /// # Errors
     /// A selector is not a range, or the policy names an SA that is not there.
     pub fn install_policy(&self, p: PolicyParameters) -> Result<(), PlaneError> {
+        if p.action == Action::Bypass {
+            return Err(PlaneError::Bypass(p.policy));
+        }
         let mut tables = self.write();
         if let Action::Protect(Some(handle)) = p.action {
             tables
@@ -130,9 +134,10 @@ impl Plane {
     ///
     /// # Errors
     /// No SA has this SPI.
-    pub fn inbound_counters(&self, spi: u32) -> Result<Counters, PlaneError> {
+    pub fn inbound_counters(&self, protocol: Protocol, spi: u32) -> Result<Counters, PlaneError> {
         let tables = self.read();
-        let sa = tables.sad.inbound(spi).ok_or(PlaneError::UnknownSpi(spi))?;
+        let sa = tables.sad.inbound(protocol, spi);
+        let sa = sa.ok_or(PlaneError::UnknownSpi(spi, protocol))?;
         Ok(sa.counters.read())
     }
 

@@ -1,16 +1,22 @@
-//! The SAD (RFC 4301 section 4.4.2): inbound SAs by SPI, outbound SAs by handle.
+//! The SAD (RFC 4301 section 4.4.2): inbound SAs by protocol and SPI, outbound SAs by handle.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
+use caponier_packet::inner::Inner;
+use caponier_packet::transform::Shape;
+use caponier_packet::transport::nat::RealAddresses;
+use caponier_packet::transport::{Form, PlainHeader};
+
 use crate::counters::SaCounters;
 use crate::error::PlaneError;
 use crate::outbox::Lane;
-use crate::parameters::{Arrival, InboundParameters, OutboundParameters, Tunnel};
-use crate::selector::Selector;
+use crate::parameters::{Arrival, InboundParameters, Mode, OutboundParameters, Protocol, Tunnel};
+use crate::selector::{self, Selector};
 use crate::standalone::{Opener, Sealer};
+use crate::transforms::Association;
 use crate::turns::Turns;
 
 /// The first sequence number of an SA (RFC 4303 section 3.3.3).
@@ -19,9 +25,14 @@ const FIRST: u64 = 1;
 /// An inbound SA.
 pub(crate) struct Inbound {
     pub(crate) opener: Opener,
-    pub(crate) local: Vec<Selector>,
-    pub(crate) remote: Vec<Selector>,
+    pub(crate) mode: Mode,
+    pub(crate) nat: Option<RealAddresses>,
+    /// Whether the outer header's ECN is taken over.
+    pub(crate) ecn: bool,
     pub(crate) counters: SaCounters,
+    local: Vec<Selector>,
+    remote: Vec<Selector>,
+    local_address: IpAddr,
     remote_address: IpAddr,
 }
 
@@ -30,13 +41,50 @@ impl Inbound {
         same_family(p.local_address, p.remote_address)?;
         let mut selectors = p.local.iter().chain(&p.remote);
         selectors.try_for_each(Selector::validate)?;
+        let association = Association {
+            protocol: p.protocol,
+            mode: p.mode,
+            spi: p.spi,
+            keys: &p.keys,
+            width: p.width,
+        };
         Ok(Self {
-            opener: Opener::new(p.spi, &p.keys, p.width, p.replay_window)?,
+            opener: Opener::new(association, p.replay_window)?,
+            mode: p.mode,
+            nat: p.nat,
+            ecn: p.ecn,
+            counters: SaCounters::new(),
             local: p.local.clone(),
             remote: p.remote.clone(),
-            counters: SaCounters::new(),
+            local_address: p.local_address,
             remote_address: p.remote_address,
         })
+    }
+
+    /// Whether a packet may come out of it (RFC 4301 section 5.2, step 4). In transport mode its addresses are those of the
+    /// SA (section 4.1), unless a NAT changes them.
+    pub(crate) fn admits(&self, inner: &Inner) -> bool {
+        let has_addresses = self.mode == Mode::Tunnel
+            || self.nat.is_some()
+            || (inner.source == self.remote_address && inner.destination == self.local_address);
+        has_addresses && selector::admit(&self.remote, &self.local, inner)
+    }
+
+    /// The IP header of a packet of transport mode that came without: as it came, but behind a NAT, which may change the
+    /// address as it likes, as the SA has it: a connection of the host's has one address all the time.
+    pub(crate) fn plain_header(&self, arrival: &Arrival) -> PlainHeader {
+        let came = self.nat.is_none();
+        let local = arrival.local.filter(|_| came);
+        PlainHeader {
+            source: if came {
+                arrival.remote
+            } else {
+                self.remote_address
+            },
+            destination: local.unwrap_or(self.local_address),
+            traffic_class: arrival.traffic_class,
+            hop_limit: arrival.hop_limit,
+        }
     }
 
     /// False when the outer family is not the SA's.
@@ -49,43 +97,91 @@ impl Inbound {
     }
 }
 
-/// An outbound SA. What the outer header takes over from the inner one (DSCP and ECN, RFC 6040) belongs here: today
-/// the sockets give every packet the same outer header.
+/// An outbound SA.
 pub(crate) struct Outbound {
     pub(crate) handle: u64,
     pub(crate) sealer: Sealer,
     pub(crate) tunnel: Tunnel,
     pub(crate) counters: SaCounters,
+    protocol: Protocol,
+    form: Form,
+    /// Of transport mode: the addresses of its packets, source and destination. They stay when the tunnel moves: the
+    /// connections of the host do not.
+    addresses: Option<(IpAddr, IpAddr)>,
     turns: Arc<Turns>,
     is_exhausted: AtomicBool,
 }
 
 impl Outbound {
     fn new(handle: u64, p: &OutboundParameters) -> Result<Self, PlaneError> {
-        check_tunnel(&p.tunnel)?;
+        check_tunnel(p.protocol, &p.tunnel)?;
+        let association = Association {
+            protocol: p.protocol,
+            mode: p.mode,
+            spi: p.spi,
+            keys: &p.keys,
+            width: p.width,
+        };
+        let sealer = Sealer::new(association, Some(&p.tunnel), FIRST)?;
+        let sealer = sealer.with_tfc(p.tfc)?.with_marking(p.marking);
+        let ends = (p.tunnel.local, p.tunnel.remote);
         Ok(Self {
             handle,
-            sealer: Sealer::new(p.spi, &p.keys, p.width, FIRST)?.with_tfc(p.tfc),
+            form: sealer.form(&p.tunnel),
+            sealer,
             tunnel: p.tunnel,
             counters: SaCounters::new(),
+            protocol: p.protocol,
+            addresses: (p.mode == Mode::Transport).then_some(ends),
             turns: Arc::new(Turns::new(FIRST)),
             is_exhausted: AtomicBool::new(false),
         })
     }
 
-    /// The way of its packets.
-    pub(crate) fn lane(&self) -> Lane<'_> {
+    /// The way of its packets of this shape.
+    pub(crate) fn lane(&self, shape: &Shape) -> Lane<'_> {
         Lane {
             tunnel: &self.tunnel,
             turns: &self.turns,
+            form: self.form,
+            traffic_class: match self.form {
+                Form::Bare => shape.traffic_class,
+                Form::Whole => 0,
+            },
         }
     }
 
-    /// The most octets that an ESP packet may have: a datagram's 65535 less the outer headers.
+    /// The most octets that may leave for one packet: 65535, behind the IP header for IPv6, less the headers that the
+    /// socket makes.
     pub(crate) fn max_packet(&self) -> usize {
-        let ip = if self.tunnel.remote.is_ipv4() { 20 } else { 0 };
+        let ip = match (self.tunnel.remote.is_ipv4(), self.form) {
+            (true, Form::Bare) => 65535 - 20,
+            (true, Form::Whole) | (false, Form::Bare) => 65535,
+            (false, Form::Whole) => 65535 + 40,
+        };
         let udp = if self.tunnel.remote_port == 0 { 0 } else { 8 };
-        65535 - ip - udp
+        ip - udp
+    }
+
+    /// Whether a packet may go into it, which the policy says: in transport mode its addresses must be those of the SA (RFC
+    /// 4301 section 4.1). With a Routing header the last destination is not in the IP header.
+    pub(crate) fn admits(&self, inner: &Inner) -> bool {
+        self.addresses.is_none_or(|(source, destination)| {
+            inner.source == source && (inner.destination == destination || inner.is_routed)
+        })
+    }
+
+    fn move_to(&mut self, tunnel: Tunnel) -> Result<(), PlaneError> {
+        check_tunnel(self.protocol, &tunnel)?;
+        let form = self.sealer.form(&tunnel);
+        let stays = self.addresses.is_none_or(|own| own == (tunnel.local, tunnel.remote));
+        if form == Form::Whole && !stays {
+            return Err(PlaneError::TransportMoves);
+        }
+        self.sealer.move_to(&tunnel)?;
+        self.form = form;
+        self.tunnel = tunnel;
+        Ok(())
     }
 
     /// True the first time, until [`Outbound::clear_exhausted`].
@@ -101,7 +197,7 @@ impl Outbound {
 
 /// The SAs of both directions.
 pub(crate) struct Sad {
-    inbound: HashMap<u32, Box<Inbound>>,
+    inbound: HashMap<(Protocol, u32), Box<Inbound>>,
     outbound: HashMap<u64, Box<Outbound>>,
     next_handle: u64,
 }
@@ -115,8 +211,8 @@ impl Sad {
         }
     }
 
-    pub(crate) fn inbound(&self, spi: u32) -> Option<&Inbound> {
-        self.inbound.get(&spi).map(Box::as_ref)
+    pub(crate) fn inbound(&self, protocol: Protocol, spi: u32) -> Option<&Inbound> {
+        self.inbound.get(&(protocol, spi)).map(Box::as_ref)
     }
 
     pub(crate) fn outbound(&self, handle: u64) -> Option<&Outbound> {
@@ -124,10 +220,11 @@ impl Sad {
     }
 
     pub(crate) fn install_inbound(&mut self, p: &InboundParameters) -> Result<(), PlaneError> {
-        if self.inbound.contains_key(&p.spi) {
-            return Err(PlaneError::DuplicateSpi(p.spi));
+        let key = (p.protocol, p.spi);
+        if self.inbound.contains_key(&key) {
+            return Err(PlaneError::DuplicateSpi(p.spi, p.protocol));
         }
-        self.inbound.insert(p.spi, Inbound::new(p)?.into());
+        self.inbound.insert(key, Inbound::new(p)?.into());
         Ok(())
     }
 
@@ -140,18 +237,18 @@ impl Sad {
     }
 
     pub(crate) fn move_outbound(&mut self, handle: u64, tunnel: Tunnel) -> Result<(), PlaneError> {
-        check_tunnel(&tunnel)?;
-        let sa = self
-            .outbound
-            .get_mut(&handle)
-            .ok_or(PlaneError::UnknownHandle(handle))?;
-        sa.tunnel = tunnel;
-        Ok(())
+        let sa = self.outbound.get_mut(&handle);
+        sa.ok_or(PlaneError::UnknownHandle(handle))?.move_to(tunnel)
     }
 
-    pub(crate) fn remove_inbound(&mut self, spi: u32) -> Result<(), PlaneError> {
-        let removed = self.inbound.remove(&spi);
-        removed.map(|_| ()).ok_or(PlaneError::UnknownSpi(spi))
+    pub(crate) fn remove_inbound(
+        &mut self,
+        protocol: Protocol,
+        spi: u32,
+    ) -> Result<(), PlaneError> {
+        let removed = self.inbound.remove(&(protocol, spi));
+        let gone = removed.map(|_| ());
+        gone.ok_or(PlaneError::UnknownSpi(spi, protocol))
     }
 
     pub(crate) fn remove_outbound(&mut self, handle: u64) -> Result<(), PlaneError> {
@@ -160,12 +257,16 @@ impl Sad {
     }
 }
 
-fn check_tunnel(tunnel: &Tunnel) -> Result<(), PlaneError> {
+fn check_tunnel(protocol: Protocol, tunnel: &Tunnel) -> Result<(), PlaneError> {
     same_family(tunnel.local, tunnel.remote)?;
-    if (tunnel.local_port == 0) != (tunnel.remote_port == 0) {
-        return Err(PlaneError::Ports(tunnel.local_port, tunnel.remote_port));
+    let ports = (tunnel.local_port, tunnel.remote_port);
+    match protocol {
+        Protocol::Ah if ports != (0, 0) => Err(PlaneError::AhInUdp(ports.0, ports.1)),
+        Protocol::Esp if (ports.0 == 0) != (ports.1 == 0) => {
+            Err(PlaneError::Ports(ports.0, ports.1))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn same_family(local: IpAddr, remote: IpAddr) -> Result<(), PlaneError> {

@@ -187,6 +187,7 @@ mod tests {
         (0u64..12, 0i64..5, some(), some()).prop_map(|(policy, order, local, remote)| {
             PolicyParameters {
                 policy,
+                interface: 0,
                 order,
                 local,
                 remote,
@@ -248,6 +249,7 @@ mod tests {
         let policy = Policy {
             parameters: PolicyParameters {
                 policy: 1,
+                interface: 0,
                 order: 0,
                 local: vec![],
                 remote: vec![],

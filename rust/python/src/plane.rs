@@ -10,7 +10,7 @@ use caponier_plane::{
 };
 use pyo3::prelude::*;
 
-use crate::parse::{self, SelectorTuple};
+use crate::parse::{self, LifetimeTuple, SelectorTuple};
 use crate::refused;
 
 type CounterTuple = (u64, u64, HashMap<&'static str, u64>);
@@ -63,7 +63,7 @@ impl Plane {
         self.runner().attach_udp(fd).map_err(refused)
     }
 
-    /// Use a raw socket of protocol 50.
+    /// Use a raw socket of protocol 50, 51 or 255.
     fn attach_raw(&self, fd: RawFd) -> PyResult<()> {
         self.runner().attach_raw(fd).map_err(refused)
     }
@@ -82,12 +82,15 @@ impl Plane {
     }
 
     /// Add an inbound SA.
-    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, esn = false, replay_window,
-        local, remote, local_address, remote_address))]
+    #[pyo3(signature = (*, spi, protocol = "esp", mode = "tunnel", encryption, key_length, encryption_key, integrity,
+        integrity_key, esn = false, replay_window, local, remote, local_address, remote_address, remote_port = 0,
+        interface = 0, nat = None, ecn = true, clamp = 0, lifetime = (0, 0, 0, 0)))]
     #[allow(clippy::too_many_arguments)] // an SA has as many parameters as RFC 4301 section 4.4.2.1 gives it
     fn install_inbound(
         &self,
         spi: u32,
+        protocol: &str,
+        mode: &str,
         encryption: u16,
         key_length: u16,
         encryption_key: &[u8],
@@ -99,9 +102,17 @@ impl Plane {
         remote: Vec<SelectorTuple>,
         local_address: &str,
         remote_address: &str,
+        remote_port: u16,
+        interface: u32,
+        nat: Option<(String, String)>,
+        ecn: bool,
+        clamp: u16,
+        lifetime: LifetimeTuple,
     ) -> PyResult<()> {
         let parameters = InboundParameters {
             spi,
+            protocol: parse::protocol(protocol)?,
+            mode: parse::mode(mode)?,
             keys: parse::keys(
                 encryption,
                 key_length,
@@ -115,17 +126,26 @@ impl Plane {
             remote: parse::selectors(remote)?,
             local_address: parse::address(local_address)?,
             remote_address: parse::address(remote_address)?,
+            remote_port,
+            interface,
+            nat: parse::nat(nat)?,
+            ecn,
+            clamp,
+            lifetime: parse::lifetime(lifetime),
         };
         self.plane.install_inbound(parameters).map_err(refused)
     }
 
     /// Add an outbound SA; returns its handle.
-    #[pyo3(signature = (*, spi, encryption, key_length, encryption_key, integrity, integrity_key, esn = false, tfc = 0,
-        local_address, local_port, remote_address, remote_port))]
+    #[pyo3(signature = (*, spi, protocol = "esp", mode = "tunnel", encryption, key_length, encryption_key, integrity,
+        integrity_key, esn = false, tfc = 0, local_address, local_port, remote_address, remote_port, dscp = None,
+        ecn = true, df = "copy", path_mtu = 0, clamp = 0, lifetime = (0, 0, 0, 0)))]
     #[allow(clippy::too_many_arguments)] // as above
     fn install_outbound(
         &self,
         spi: u32,
+        protocol: &str,
+        mode: &str,
         encryption: u16,
         key_length: u16,
         encryption_key: &[u8],
@@ -137,9 +157,17 @@ impl Plane {
         local_port: u16,
         remote_address: &str,
         remote_port: u16,
+        dscp: Option<u8>,
+        ecn: bool,
+        df: &str,
+        path_mtu: u32,
+        clamp: u16,
+        lifetime: LifetimeTuple,
     ) -> PyResult<u64> {
         let parameters = OutboundParameters {
             spi,
+            protocol: parse::protocol(protocol)?,
+            mode: parse::mode(mode)?,
             keys: parse::keys(
                 encryption,
                 key_length,
@@ -155,6 +183,11 @@ impl Plane {
                 remote: parse::address(remote_address)?,
                 remote_port,
             },
+            marking: parse::marking(dscp, ecn)?,
+            df: parse::dont_fragment(df)?,
+            path_mtu,
+            clamp,
+            lifetime: parse::lifetime(lifetime),
         };
         self.plane.install_outbound(parameters).map_err(refused)
     }
@@ -187,8 +220,10 @@ impl Plane {
     }
 
     /// Remove an inbound SA.
-    fn remove_inbound(&self, spi: u32) -> PyResult<()> {
-        self.plane.remove_inbound(spi).map_err(refused)
+    #[pyo3(signature = (spi, protocol = "esp"))]
+    fn remove_inbound(&self, spi: u32, protocol: &str) -> PyResult<()> {
+        let protocol = parse::protocol(protocol)?;
+        self.plane.remove_inbound(protocol, spi).map_err(refused)
     }
 
     /// Remove an outbound SA.
@@ -197,11 +232,13 @@ impl Plane {
     }
 
     /// Add or replace a policy.
-    #[pyo3(signature = (*, policy, order, local, remote, action, outbound))]
+    #[pyo3(signature = (*, policy, order, interface = 0, local, remote, action, outbound))]
+    #[allow(clippy::too_many_arguments)] // as above
     fn install_policy(
         &self,
         policy: u64,
         order: i64,
+        interface: u32,
         local: Vec<SelectorTuple>,
         remote: Vec<SelectorTuple>,
         action: &str,
@@ -210,9 +247,10 @@ impl Plane {
         let action = match action {
             "protect" => Action::Protect(outbound),
             "discard" => Action::Discard,
+            "bypass" => Action::Bypass,
             other => {
                 return Err(refused(format!(
-                    "{other:?} is no action: protect or discard"
+                    "{other:?} is no action: protect, discard or bypass"
                 )))
             }
         };
@@ -220,6 +258,7 @@ impl Plane {
         self.plane
             .install_policy(PolicyParameters {
                 policy,
+                interface,
                 order,
                 local,
                 remote,
@@ -234,9 +273,10 @@ impl Plane {
     }
 
     /// Packets, inner octets, drops by reason.
-    fn inbound_counters(&self, spi: u32) -> PyResult<CounterTuple> {
+    #[pyo3(signature = (spi, protocol = "esp"))]
+    fn inbound_counters(&self, spi: u32, protocol: &str) -> PyResult<CounterTuple> {
         self.plane
-            .inbound_counters(spi)
+            .inbound_counters(parse::protocol(protocol)?, spi)
             .map(counters)
             .map_err(refused)
     }

@@ -52,8 +52,7 @@ pub(crate) fn v6(next_header: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 fn seal_transport(keys: &KeyMaterial, width: Width, packet: &[u8], sequence: u64) -> Vec<u8> {
-    let is_v6 = packet[0] >> 4 == 6;
-    let sealer = TransportSealer::new(700, keys, width, is_v6).expect("a key");
+    let sealer = TransportSealer::new(700, keys, width).expect("a key");
     let place = sealer.place(packet).expect("a place");
     let mut slot = vec![0xee; sealer.sealed_len(&place, packet.len())];
     slot[sealer.headroom(&place)..].copy_from_slice(packet);
@@ -145,7 +144,7 @@ fn fragments_are_refused() {
         let opened = open_transport(&keys, Width::Bits32, &sealed, 9);
         assert_eq!(opened, Err(OpenError::Fragment));
     }
-    let sealer = TransportSealer::new(700, &keys, Width::Bits32, true).expect("a key");
+    let sealer = TransportSealer::new(700, &keys, Width::Bits32).expect("a key");
     for offset in [1, 8] {
         let fragment = v6(44, &[17, 0, 0, offset, 0, 0, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(sealer.place(&fragment), Err(SealError::Fragment));
@@ -235,6 +234,39 @@ fn the_outer_header_is_built() {
     }
 }
 
+/// RFC 4302 section 3.3.3.1.1: the identification is covered, and raw(7) has the system replace one of 0.
+#[test]
+fn no_identification_of_zero_is_sealed() {
+    let keys = KeyMaterial::for_ah(12, &[1; 32]);
+    for (identification, sequence) in [(0, 1), (0, 0xffff), (0, 0xfffe), (0, 0), (7, 9)] {
+        let mut packet = v4(17, &[], &[7; 30]);
+        packet[4..6].copy_from_slice(&[0, identification]);
+        ipv4::Packet::new_unchecked(&mut packet[..]).fill_checksum();
+        let sealed = seal_transport(&keys, Width::Bits64, &packet, sequence);
+        let ip = ipv4::Packet::new_checked(&sealed[..]).expect("a packet");
+        assert!(ip.is_header_intact());
+        assert_ne!(ip.identification(), 0);
+        let found = ip.identification();
+        assert!(identification == 0 || found == u16::from(identification));
+        let opened = open_transport(&keys, Width::Bits64, &sealed, sequence).expect("opened");
+        assert_eq!(opened[20..], packet[20..]);
+    }
+}
+
+/// RFC 4555 section 3: an end of the tunnel may move.
+#[test]
+fn the_outer_header_may_change() {
+    let keys = KeyMaterial::for_ah(12, &[1; 32]);
+    let mut sealer = tunnel(&keys, &v4(0, &[], &[])).expect("a tunnel");
+    assert!(sealer.set_outer(&[0x45; 19]).is_err());
+    assert_eq!(sealer.set_outer(&v6(51, &[])), Ok(()));
+    let mut slot = vec![7; sealer.sealed_len(30)];
+    assert_eq!(sealer.seal(&mut slot, 41, 0, true, 1), Ok(()));
+    assert_eq!((slot[0] >> 4, slot[6]), (6, 51));
+    let opener = Opener::new(&keys, Width::Bits64).expect("a key");
+    assert!(opener.open_tunnel(&mut slot, 1, accept).is_ok());
+}
+
 /// The outer header must be one, and AH must know how it arrives.
 #[test]
 fn bad_outer_headers_are_named() {
@@ -267,7 +299,7 @@ fn long_headers_are_refused() {
     let mut extension = vec![17, 64, 1, 255];
     extension.resize(520, 0);
     let packet = v6(0, &[&extension[..], &[0, 53, 0, 54, 0, 8, 0, 0]].concat());
-    let sealer = TransportSealer::new(700, &keys, Width::Bits32, true).expect("a key");
+    let sealer = TransportSealer::new(700, &keys, Width::Bits32).expect("a key");
     let place = sealer.place(&packet).expect("a place");
     let mut slot = vec![0; sealer.sealed_len(&place, packet.len())];
     slot[sealer.headroom(&place)..].copy_from_slice(&packet);

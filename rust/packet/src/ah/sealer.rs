@@ -5,9 +5,9 @@ use super::packet::{Packet, FIXED_LEN};
 use super::{sign, SignError};
 use crate::error::SealError;
 use crate::keys::{KeyError, KeyMaterial};
-use crate::protocol;
 use crate::sequence::{Number, Width};
 use crate::transport::Place;
+use crate::{ipv4, protocol};
 
 /// The outbound transform of one SA, in either mode. Takes no care of sequence numbers.
 pub(super) struct Sealer {
@@ -87,31 +87,41 @@ pub(super) fn is_v6(packet: &[u8]) -> bool {
     packet.first().is_some_and(|first| first >> 4 == 6)
 }
 
+/// Give an IPv4 packet an identification other than 0. AH covers it, and a system writes its own over a 0 (raw(7)). Linux
+/// sends 0 where DF is set, and a receiver makes nothing of the identification of such a datagram (RFC 6864 section 4.1).
+fn identify(packet: &mut [u8], sequence: u64) {
+    let mut ip = ipv4::Packet::new_unchecked(packet);
+    if ip.identification() == 0 {
+        ip.set_identification(identification(sequence));
+    }
+}
+
+/// An identification that is unique while a fragment may be on the way (RFC 6864 section 4.2), and not 0.
+pub(super) fn identification(sequence: u64) -> u16 {
+    (sequence % 0xffff) as u16 + 1
+}
+
 /// The outbound transform of one SA in transport mode.
 pub struct TransportSealer {
     sealer: Sealer,
-    is_v6: bool,
 }
 
 impl TransportSealer {
-    /// Make the key ready. `is_v6`: the IP version of the packets.
-    pub fn new(spi: u32, keys: &KeyMaterial, width: Width, is_v6: bool) -> Result<Self, KeyError> {
+    /// Make the key ready.
+    pub fn new(spi: u32, keys: &KeyMaterial, width: Width) -> Result<Self, KeyError> {
         let sealer = Sealer::new(spi, keys, width)?;
-        Ok(Self { sealer, is_v6 })
+        Ok(Self { sealer })
     }
 
     /// Where AH goes in this packet, and in all that it is cut into.
     pub fn place(&self, packet: &[u8]) -> Result<Place, SealError> {
-        if is_v6(packet) != self.is_v6 {
-            return Err(crate::Malformed::new("ip.version", "not that of the SA").into());
-        }
         Ok(Place::for_ah(packet)?)
     }
 
     /// Octets of the slot in front of the packet that is written there.
     #[inline]
     pub fn headroom(&self, place: &Place) -> usize {
-        self.sealer.header_len(self.is_v6) - place.cut_len()
+        self.sealer.header_len(place.is_v6()) - place.cut_len()
     }
 
     /// Octets of what leaves for a packet of `packet_len` octets.
@@ -134,6 +144,9 @@ impl TransportSealer {
             return Err(SealError::Refused);
         }
         place.lead(slot, self.headroom(place));
+        if !place.is_v6() {
+            identify(slot, sequence);
+        }
         place.announce(slot, protocol::AH)?;
         let at = place.headers_len();
         self.sealer.seal(slot, at, place.next_header, sequence)

@@ -1,6 +1,6 @@
 //! Sealing with AH in tunnel mode (RFC 4302 section 3.1.2): the outer header is built here, all of it.
 
-use super::sealer::{is_v6, Sealer};
+use super::sealer::{identification, is_v6, Sealer};
 use super::MAX_HEADERS;
 use crate::error::SealError;
 use crate::keys::{KeyError, KeyMaterial};
@@ -45,20 +45,18 @@ impl TunnelSealer {
         outer: &[u8],
     ) -> Result<Self, OuterError> {
         let sealer = Sealer::new(spi, keys, width)?;
-        if outer.len() > MAX_HEADERS {
-            return Err(super::TOO_LONG.into());
-        }
-        let outer = whole(outer)?;
-        let place = Place::last(&outer).map_err(OuterError::Header)?;
-        if place.headers_len() != outer.len() {
-            return Err(Malformed::new("ip.header", "something is behind it").into());
-        }
-        super::mutable::cover(&mut outer.clone())?;
+        let (outer, place) = check_outer(outer)?;
         Ok(Self {
             sealer,
             outer,
             place,
         })
+    }
+
+    /// Use another outer header from now on: one of the tunnel's ends has moved.
+    pub fn set_outer(&mut self, outer: &[u8]) -> Result<(), OuterError> {
+        (self.outer, self.place) = check_outer(outer)?;
+        Ok(())
     }
 
     /// Octets of the slot in front of the inner packet.
@@ -100,18 +98,29 @@ impl TunnelSealer {
     }
 }
 
-/// The fields of an outer IPv4 header that differ from packet to packet. The identification is the sequence number's
-/// end: it must be unique while a fragment may be on the way (RFC 6864 section 4.2), and not 0, which a system would
-/// replace.
+/// The fields of an outer IPv4 header that differ from packet to packet.
 fn mark_v4(outer: &mut [u8], type_of_service: u8, dont_fragment: bool, sequence: u64) {
     let mut ip = ipv4::Packet::new_unchecked(outer);
     ip.set_type_of_service(type_of_service);
-    ip.set_identification((sequence % 0xffff) as u16 + 1);
+    ip.set_identification(identification(sequence));
     ip.set_fragment_word(if dont_fragment {
         ipv4::DONT_FRAGMENT
     } else {
         0
     });
+}
+
+fn check_outer(outer: &[u8]) -> Result<(Box<[u8]>, Place), OuterError> {
+    if outer.len() > MAX_HEADERS {
+        return Err(super::TOO_LONG.into());
+    }
+    let outer = whole(outer)?;
+    let place = Place::last(&outer).map_err(OuterError::Header)?;
+    if place.headers_len() != outer.len() {
+        return Err(Malformed::new("ip.header", "something is behind it").into());
+    }
+    super::mutable::cover(&mut outer.clone())?;
+    Ok((outer, place))
 }
 
 /// A copy of the header as a packet without anything behind it, which parsers take.

@@ -185,7 +185,7 @@ fn transport_mode_of_scapy() {
         let (width, sequence) = case.number();
         let (before, after) = (unhex(case.before), unhex(case.after));
         let is_v6 = before[0] >> 4 == 6;
-        let sealer = TransportSealer::new(SPI, &case.keys(), width, is_v6).expect("a key");
+        let sealer = TransportSealer::new(SPI, &case.keys(), width).expect("a key");
         let place = sealer.place(&before).expect("a place");
         let mut slot = vec![0xee; sealer.sealed_len(&place, before.len())];
         let start = sealer.headroom(&place);

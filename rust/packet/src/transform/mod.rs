@@ -18,10 +18,10 @@ mod round_trip;
 use std::ops::Range;
 
 use crate::ecn::{self, Marking};
-use crate::error::{OpenError, SealError};
+use crate::error::{Malformed, OpenError, SealError};
 use crate::inner::Inner;
 use crate::sequence::Width;
-use crate::transport::{self, Place};
+use crate::transport::{self, Form, Place};
 use crate::{ah, esn, esp, ipv4, protocol};
 
 /// The outbound transform of an SA.
@@ -180,29 +180,20 @@ impl Inbound {
         }
     }
 
-    /// SPI and the lower half of the sequence number, before anything is verified. `octets`: as for [`Inbound::open`].
-    pub fn peek(&self, octets: &[u8]) -> Result<(u32, u32), OpenError> {
+    /// SPI and the lower half of the sequence number, before anything is verified. `octets` and `form`: as for
+    /// [`Inbound::open`].
+    #[inline]
+    pub fn peek(&self, octets: &[u8], form: Form) -> Result<(u32, u32), OpenError> {
         match self {
-            Self::EspTunnel(_) => peek_esp(octets),
-            Self::EspTransport(opener) => match opener.form() {
-                transport::Form::Bare => peek_esp(octets),
-                transport::Form::Whole => {
-                    let place = Place::of(octets, protocol::ESP)?;
-                    peek_esp(&octets[place.at..])
-                }
-            },
-            Self::AhTunnel(_) | Self::AhTransport(_) => {
-                let place = Place::of(octets, protocol::AH)?;
-                let header = ah::Packet::new_checked(&octets[place.at..])?;
-                Ok((header.spi(), header.sequence()))
-            }
+            Self::EspTunnel(_) | Self::EspTransport(_) => peek_esp(octets, form),
+            Self::AhTunnel(_) | Self::AhTransport(_) => peek_ah(octets, form),
         }
     }
 
     /// Open a packet in place (RFC 4303 section 3.4, RFC 4302 section 3.4).
     ///
-    /// `octets`: the ESP packet from the SPI on, in tunnel mode and in bare transport mode; otherwise all of the IP
-    /// packet. `sequence`: the whole number, as [`crate::replay::Window::number`] finds it, checked against the window.
+    /// `octets`: all of the IP packet, or ([`Form::Bare`]) the ESP packet from the SPI on; AH is nothing without the
+    /// IP header, which it covers. `sequence`: the whole number, as [`crate::replay::Window::number`] finds it, checked against the window.
     /// `accept` is called when the ICV was right, before anything else is believed: it moves the window, or refuses.
     ///
     /// # Errors
@@ -211,12 +202,19 @@ impl Inbound {
     pub fn open<E: From<OpenError>>(
         &self,
         octets: &mut [u8],
+        form: Form,
         sequence: u64,
         accept: impl FnOnce() -> Result<(), E>,
     ) -> Result<Opened, E> {
         match self {
-            Self::EspTunnel(opener) => opener.open(octets, sequence, accept),
-            Self::EspTransport(opener) => opener.open(octets, sequence, accept),
+            Self::EspTunnel(opener) if form == Form::Bare => opener.open(octets, sequence, accept),
+            Self::EspTunnel(opener) => {
+                transport::open_whole(opener, octets, sequence, accept).map(|(_, opened)| opened)
+            }
+            Self::EspTransport(opener) => opener.open(octets, form, sequence, accept),
+            Self::AhTunnel(_) | Self::AhTransport(_) if form == Form::Bare => {
+                Err(OpenError::from(AH_ALONE).into())
+            }
             Self::AhTunnel(opener) => opener.open_tunnel(octets, sequence, accept),
             Self::AhTransport(opener) => opener.open_transport(octets, sequence, accept),
         }
@@ -225,7 +223,8 @@ impl Inbound {
     /// Try a packet whose ICV was wrong under later upper halves of its number (RFC 4303 appendix A3.2), when
     /// [`crate::esn::Resync::failed`] says so. Costs at most [`esn::TRIALS`] attempts to open it.
     ///
-    /// `octets`: where it is opened. `copy`: the packet as it came in, as long. `recovered`: the number that failed.
+    /// `octets`: where it is opened. `copy`: the packet as it came in, as long. `form`: as for [`Inbound::open`].
+    /// `recovered`: the number that failed.
     /// `accept` moves the window to the number that it is given.
     ///
     /// # Errors
@@ -234,6 +233,7 @@ impl Inbound {
         &self,
         octets: &mut [u8],
         copy: &[u8],
+        form: Form,
         recovered: u64,
         mut accept: impl FnMut(u64) -> Result<(), E>,
     ) -> Result<Opened, E> {
@@ -242,7 +242,8 @@ impl Inbound {
         }
         for number in esn::candidates(recovered) {
             octets.copy_from_slice(copy);
-            match self.open(octets, number, || accept(number).map_err(Attempt::Refused)) {
+            let accept = || accept(number).map_err(Attempt::Refused);
+            match self.open(octets, form, number, accept) {
                 Err(Attempt::Failed(OpenError::BadIcv)) => {}
                 Err(Attempt::Failed(error)) => return Err(error.into()),
                 Err(Attempt::Refused(refused)) => return Err(refused),
@@ -265,7 +266,25 @@ impl<E> From<OpenError> for Attempt<E> {
     }
 }
 
-fn peek_esp(octets: &[u8]) -> Result<(u32, u32), OpenError> {
+const AH_ALONE: Malformed = Malformed::new("ah", "without the IP header, which it covers");
+
+/// SPI and the lower half of the sequence number of an ESP packet.
+#[inline]
+pub fn peek_esp(octets: &[u8], form: Form) -> Result<(u32, u32), OpenError> {
+    let octets = match form {
+        Form::Bare => octets,
+        Form::Whole => &octets[Place::of(octets, protocol::ESP)?.at..],
+    };
     let header = esp::Packet::new_checked(octets).map_err(|_| OpenError::Truncated)?;
+    Ok((header.spi(), header.sequence()))
+}
+
+/// SPI and the lower half of the sequence number of a packet with AH.
+pub fn peek_ah(octets: &[u8], form: Form) -> Result<(u32, u32), OpenError> {
+    if form == Form::Bare {
+        return Err(AH_ALONE.into());
+    }
+    let place = Place::of(octets, protocol::AH)?;
+    let header = ah::Packet::new_checked(&octets[place.at..])?;
     Ok((header.spi(), header.sequence()))
 }

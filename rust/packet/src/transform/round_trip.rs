@@ -17,27 +17,37 @@ fn pairs(
     ah: &KeyMaterial,
     width: Width,
     is_v6: bool,
-) -> Vec<(Outbound, Inbound)> {
+) -> Vec<(Outbound, Inbound, Form)> {
     let sealer = || esp::Sealer::new(SPI, esp, width).expect("a suite");
     let opener = || esp::Opener::new(esp, width).expect("a suite");
     let transport = |form| {
         (
             Outbound::EspTransport(transport::Sealer::new(sealer(), form)),
-            Inbound::EspTransport(transport::Opener::new(opener(), form)),
+            Inbound::EspTransport(transport::Opener::new(opener())),
+            form,
         )
     };
     let outer = if is_v6 { v6(51, &[]) } else { v4(51, &[], &[]) };
     let tunnel = ah::TunnelSealer::new(SPI, ah, width, &outer).expect("a tunnel");
-    let ah_transport = ah::TransportSealer::new(SPI, ah, width, is_v6).expect("a suite");
+    let ah_transport = ah::TransportSealer::new(SPI, ah, width).expect("a suite");
     let ah = || ah::Opener::new(ah, width).expect("a suite");
     vec![
-        (Outbound::EspTunnel(sealer()), Inbound::EspTunnel(opener())),
+        (
+            Outbound::EspTunnel(sealer()),
+            Inbound::EspTunnel(opener()),
+            Form::Bare,
+        ),
         transport(Form::Whole),
         transport(Form::Bare),
-        (Outbound::AhTunnel(tunnel), Inbound::AhTunnel(ah())),
+        (
+            Outbound::AhTunnel(tunnel),
+            Inbound::AhTunnel(ah()),
+            Form::Whole,
+        ),
         (
             Outbound::AhTransport(ah_transport),
             Inbound::AhTransport(ah()),
+            Form::Whole,
         ),
     ]
 }
@@ -75,12 +85,12 @@ proptest! {
     ) {
         let sequence = sequence & width.last();
         let packet = if six { v6(17, &payload) } else { v4(17, &[], &payload) };
-        for (outbound, inbound) in pairs(&esp, &ah, width, six) {
+        for (outbound, inbound, form) in pairs(&esp, &ah, width, six) {
             let (shape, mut sealed) = seal(&outbound, &packet, sequence);
-            prop_assert_eq!(inbound.peek(&sealed), Ok((SPI, sequence as u32)));
+            prop_assert_eq!(inbound.peek(&sealed, form), Ok((SPI, sequence as u32)));
             prop_assert_eq!(inbound.width(), width);
             let mut accepted = 0;
-            let opened = inbound.open::<OpenError>(&mut sealed, sequence, || {
+            let opened = inbound.open::<OpenError>(&mut sealed, form, sequence, || {
                 accepted += 1;
                 Ok(())
             });
@@ -94,15 +104,15 @@ proptest! {
     #[test]
     fn the_window_is_asked_after_the_icv(esp in proptest::sample::select(suites::esp()), ah in proptest::sample::select(suites::ah()), six: bool) {
         let packet = if six { v6(17, &[1; 50]) } else { v4(17, &[], &[1; 50]) };
-        for (outbound, inbound) in pairs(&esp, &ah, Width::Bits32, six) {
+        for (outbound, inbound, form) in pairs(&esp, &ah, Width::Bits32, six) {
             let (_, sealed) = seal(&outbound, &packet, 7);
-            let refused = inbound.open(&mut sealed.clone(), 7, || Err(OpenError::Truncated));
+            let refused = inbound.open(&mut sealed.clone(), form, 7, || Err(OpenError::Truncated));
             prop_assert_eq!(refused, Err(OpenError::Truncated));
             let mut forged = sealed;
             let last = forged.len() - 1;
             forged[last] ^= 1;
             let unasked = || -> Result<(), OpenError> { panic!("asked before the ICV was verified") };
-            prop_assert_eq!(inbound.open(&mut forged, 7, unasked), Err(OpenError::BadIcv));
+            prop_assert_eq!(inbound.open(&mut forged, form, 7, unasked), Err(OpenError::BadIcv));
         }
     }
 
@@ -118,13 +128,13 @@ proptest! {
         let packet = v4(17, &[], &[1; 50]);
         let recovered = 5 << 32 | u64::from(lower);
         let sent = recovered + (lost << 32);
-        for (outbound, inbound) in pairs(&esp, &ah, Width::Bits64, false) {
+        for (outbound, inbound, form) in pairs(&esp, &ah, Width::Bits64, false) {
             let (shape, sealed) = seal(&outbound, &packet, sent);
             let mut octets = sealed.clone();
-            let opened = inbound.open::<OpenError>(&mut octets, recovered, || Ok(()));
+            let opened = inbound.open::<OpenError>(&mut octets, form, recovered, || Ok(()));
             prop_assert_eq!(opened, Err(OpenError::BadIcv));
             let mut accepted = None;
-            let opened = inbound.resynchronize::<OpenError>(&mut octets, &sealed, recovered, |number| {
+            let opened = inbound.resynchronize::<OpenError>(&mut octets, &sealed, form, recovered, |number| {
                 accepted = Some(number);
                 Ok(())
             });
@@ -134,7 +144,7 @@ proptest! {
             } else {
                 prop_assert_eq!((opened, accepted), (Err(OpenError::BadIcv), None));
             }
-            let past = inbound.resynchronize::<OpenError>(&mut octets, &sealed, sent, |_| Ok(()));
+            let past = inbound.resynchronize::<OpenError>(&mut octets, &sealed, form, sent, |_| Ok(()));
             prop_assert_eq!(past, Err(OpenError::BadIcv));
         }
     }
@@ -143,9 +153,9 @@ proptest! {
     fn junk_never_panics(junk in proptest::collection::vec(any::<u8>(), 0..100)) {
         let keys = KeyMaterial::new(20, 128, &[1; 20], 0, &[]);
         let ah = KeyMaterial::for_ah(12, &[1; 32]);
-        for (_, inbound) in pairs(&keys, &ah, Width::Bits32, false) {
-            let _ = inbound.peek(&junk);
-            prop_assert!(inbound.open::<OpenError>(&mut junk.clone(), 7, || Ok(())).is_err());
+        for (_, inbound, form) in pairs(&keys, &ah, Width::Bits32, false) {
+            let _ = inbound.peek(&junk, form);
+            prop_assert!(inbound.open::<OpenError>(&mut junk.clone(), form, 7, || Ok(())).is_err());
         }
     }
 }
@@ -185,7 +195,7 @@ fn the_longest_packet_fits() {
                 v4(17, &[], &[1; 50])
             };
             let inner = Inner::parse(&packet).expect("a packet");
-            for (outbound, _) in pairs(&esp, &ah, Width::Bits32, is_v6) {
+            for (outbound, ..) in pairs(&esp, &ah, Width::Bits32, is_v6) {
                 let shape = outbound
                     .shape(&inner, &packet, &Marking::default())
                     .expect("a shape");
@@ -195,6 +205,31 @@ fn the_longest_packet_fits() {
                     assert!(outbound.sealed_len(&shape, longest + 1) > limit, "{esp:?}");
                 }
                 assert_eq!(outbound.max_packet_len(&shape, 7), None);
+            }
+        }
+    }
+}
+
+/// ESP in tunnel mode behind the IP header that a raw socket of IPv4 gives (raw(7)); AH is nothing without one.
+#[test]
+fn both_forms_of_a_tunnel_are_opened() {
+    let esp = KeyMaterial::new(20, 128, &[1; 20], 0, &[]);
+    let ah = KeyMaterial::for_ah(12, &[1; 32]);
+    let packet = v4(17, &[], &[1; 50]);
+    for (outbound, inbound, form) in pairs(&esp, &ah, Width::Bits32, false) {
+        let (_, mut sealed) = seal(&outbound, &packet, 7);
+        match inbound {
+            Inbound::EspTunnel(_) => {
+                let mut whole = v4(50, &[1; 8], &sealed);
+                assert_eq!(inbound.peek(&whole, Form::Whole), Ok((SPI, 7)));
+                let opened = inbound.open::<OpenError>(&mut whole, Form::Whole, 7, || Ok(()));
+                assert_eq!(whole[opened.expect("opened").range], packet);
+            }
+            Inbound::EspTransport(_) => assert!(inbound.peek(&sealed, form).is_ok()),
+            Inbound::AhTunnel(_) | Inbound::AhTransport(_) => {
+                assert!(inbound.peek(&sealed, Form::Bare).is_err());
+                let opened = inbound.open::<OpenError>(&mut sealed, Form::Bare, 7, || Ok(()));
+                assert!(matches!(opened, Err(OpenError::Malformed(_))));
             }
         }
     }
@@ -215,7 +250,7 @@ fn slots_of_the_wrong_length_are_refused() {
     let ah = KeyMaterial::for_ah(12, &[1; 32]);
     let packet = v4(17, &[], &[1; 50]);
     let inner = Inner::parse(&packet).expect("a packet");
-    for (outbound, _) in pairs(&esp, &ah, Width::Bits32, false) {
+    for (outbound, ..) in pairs(&esp, &ah, Width::Bits32, false) {
         let shape = outbound
             .shape(&inner, &packet, &Marking::default())
             .expect("a shape");

@@ -28,6 +28,11 @@ impl Sealer {
         Self { esp, form }
     }
 
+    /// Have another write the IP header from now on.
+    pub fn set_form(&mut self, form: Form) {
+        self.form = form;
+    }
+
     /// Where ESP goes in this packet, and in all that it is cut into.
     pub fn place(&self, packet: &[u8]) -> Result<Place, SealError> {
         let place = Place::for_esp(packet)?;
@@ -101,18 +106,12 @@ impl Sealer {
 /// The inbound direction of ESP.
 pub struct Opener {
     esp: esp::Opener,
-    form: Form,
 }
 
 impl Opener {
     /// Use this transform in transport mode.
-    pub fn new(esp: esp::Opener, form: Form) -> Self {
-        Self { esp, form }
-    }
-
-    /// Who writes the IP header.
-    pub fn form(&self) -> Form {
-        self.form
+    pub fn new(esp: esp::Opener) -> Self {
+        Self { esp }
     }
 
     /// How wide the sequence numbers are.
@@ -123,30 +122,39 @@ impl Opener {
     /// Open in place. The result is the packet as it was before ESP, with the addresses that it came with, or
     /// ([`Form::Bare`]) what stood behind its header. A dummy packet is left as it is: its next header tells.
     ///
-    /// `sequence` and `accept`: as [`crate::transform::Inbound::open`] has them.
+    /// Parameters: as [`crate::transform::Inbound::open`] has them.
     pub fn open<E: From<OpenError>>(
         &self,
         octets: &mut [u8],
+        form: Form,
         sequence: u64,
         accept: impl FnOnce() -> Result<(), E>,
     ) -> Result<Opened, E> {
-        if self.form == Form::Bare {
+        if form == Form::Bare {
             return self.esp.open(octets, sequence, accept);
         }
-        let place = Place::of(octets, protocol::ESP).map_err(OpenError::from)?;
-        let end = total_len(octets);
-        let opened = self
-            .esp
-            .open(&mut octets[place.at..end], sequence, accept)?;
-        let payload = place.at + opened.range.start..place.at + opened.range.end;
+        let (place, opened) = open_whole(&self.esp, octets, sequence, accept)?;
         if opened.next_header == protocol::NO_NEXT_HEADER {
-            let range = payload;
-            return Ok(Opened { range, ..opened });
+            return Ok(opened);
         }
-        let range = place.restore(octets, payload, opened.next_header);
+        let range = place.restore(octets, opened.range.clone(), opened.next_header);
         Ok(Opened {
             range: range.map_err(OpenError::from)?,
             ..opened
         })
     }
+}
+
+/// Open ESP behind the IP header of a whole packet: where it was, and where its payload is in the packet.
+pub(crate) fn open_whole<E: From<OpenError>>(
+    esp: &esp::Opener,
+    packet: &mut [u8],
+    sequence: u64,
+    accept: impl FnOnce() -> Result<(), E>,
+) -> Result<(Place, Opened), E> {
+    let place = Place::of(packet, protocol::ESP).map_err(OpenError::from)?;
+    let end = total_len(packet);
+    let mut opened = esp.open(&mut packet[place.at..end], sequence, accept)?;
+    opened.range = place.at + opened.range.start..place.at + opened.range.end;
+    Ok((place, opened))
 }

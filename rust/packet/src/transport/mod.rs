@@ -19,6 +19,7 @@ pub use esp::{Form, Opener, Sealer};
 pub use place::{Place, Unfit};
 pub use plain::PlainHeader;
 
+pub(crate) use esp::open_whole;
 pub(crate) use place::total_len;
 
 #[cfg(test)]

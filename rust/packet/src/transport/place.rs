@@ -105,6 +105,12 @@ impl Place {
         self.cut.is_none() && (found == v4 || found == v6)
     }
 
+    /// Whether the headers are those of IPv6: the field lies elsewhere in IPv4.
+    #[inline]
+    pub(crate) fn is_v6(&self) -> bool {
+        self.next_header_at != ipv4::PROTOCOL_AT
+    }
+
     /// Octets of the headers in front once the cut is made.
     pub(crate) fn headers_len(&self) -> usize {
         self.at - self.cut_len()

@@ -28,6 +28,22 @@ impl PlainHeader {
         }
     }
 
+    /// Put the packet together in `room`, which grows where it must and is never cleared; returns where it is. `None` as
+    /// for [`PlainHeader::prepend`].
+    pub fn write_packet(
+        &self,
+        room: &mut Vec<u8>,
+        payload: &[u8],
+        next_header: u8,
+    ) -> Option<Range<usize>> {
+        let behind = self.length()..self.length() + payload.len();
+        if room.len() < behind.end {
+            room.resize(behind.end.next_power_of_two(), 0);
+        }
+        room[behind.clone()].copy_from_slice(payload);
+        self.prepend(room, behind, next_header)
+    }
+
     /// Write the header right in front of `payload`; returns where the packet is. `None` if there is no room, if the
     /// packet would be too long, or if the addresses are of two families.
     ///

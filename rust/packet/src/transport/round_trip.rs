@@ -88,9 +88,9 @@ fn sealer(keys: &KeyMaterial, form: Form) -> Sealer {
     Sealer::new(esp, form)
 }
 
-fn opener(keys: &KeyMaterial, form: Form) -> Opener {
+fn opener(keys: &KeyMaterial) -> Opener {
     let esp = esp::Opener::new(keys, Width::Bits64).expect("a suite");
-    Opener::new(esp, form)
+    Opener::new(esp)
 }
 
 fn seal(sealer: &Sealer, packet: &[u8], sequence: u64) -> Result<Vec<u8>, SealError> {
@@ -120,7 +120,7 @@ fn the_ping_of_rfc3602() {
     let ip = ipv4::Packet::new_checked(&after[..]).expect("a packet");
     assert_eq!((ip.total_len(), ip.protocol()), (0x7c + 16, 50));
     assert_eq!((ip.identification(), ip.is_header_intact()), (0x08f2, true));
-    let opened = opener(&keys, Form::Whole).open(&mut after, 1, accept);
+    let opened = opener(&keys).open(&mut after, Form::Whole, 1, accept);
     let opened = opened.expect("opened");
     assert_eq!((&after[opened.range], opened.next_header), (&before[..], 1));
 }
@@ -143,7 +143,7 @@ fn headers_come_back() {
             assert_eq!((inner.protocol, inner.length), (50, sealed.len()));
             let place = Place::of(&sealed, 50).expect("a place");
             assert_eq!(Place::for_esp(&packet).map(|it| it.at), Ok(place.at));
-            let opened = opener(&keys, Form::Whole).open(&mut sealed, 5, accept);
+            let opened = opener(&keys).open(&mut sealed, Form::Whole, 5, accept);
             assert_eq!(sealed[opened.expect("opened").range], packet, "{keys:?}");
         }
     }
@@ -156,7 +156,7 @@ fn octets_behind_the_packet_do_not_count() {
     let packet = v4(17, &[], &[1; 20]);
     let mut sealed = seal(&sealer(&keys, Form::Whole), &packet, 5).expect("sealed");
     sealed.extend([9; 7]);
-    let opened = opener(&keys, Form::Whole).open(&mut sealed, 5, accept);
+    let opened = opener(&keys).open(&mut sealed, Form::Whole, 5, accept);
     assert_eq!(sealed[opened.expect("opened").range], packet);
 }
 
@@ -167,7 +167,7 @@ fn bare_packets() {
     for keys in suites::esp() {
         for packet in [v4(6, &[], &[1; 20]), chain(&[]), chain(&[OPTIONS])] {
             let mut sealed = seal(&sealer(&keys, Form::Bare), &packet, 5).expect("sealed");
-            let opened = opener(&keys, Form::Bare).open(&mut sealed, 5, accept);
+            let opened = opener(&keys).open(&mut sealed, Form::Bare, 5, accept);
             let opened = opened.expect("opened");
             let at = if packet[0] >> 4 == 6 { 40 } else { 20 };
             assert_eq!(sealed[opened.range], packet[at..], "{keys:?}");
@@ -189,9 +189,9 @@ fn dummies_are_told() {
     let mut dummy = vec![0; esp.sealed_len(9)];
     assert_eq!(esp.seal_dummy(&mut dummy, 9, 5), Ok(()));
     let mut whole = v4(50, &[], &dummy);
-    let opened = opener(&keys, Form::Bare).open(&mut dummy, 5, accept);
+    let opened = opener(&keys).open(&mut dummy, Form::Bare, 5, accept);
     assert_eq!(opened.map(|it| it.next_header), Ok(59));
-    let opened = opener(&keys, Form::Whole).open(&mut whole, 5, accept);
+    let opened = opener(&keys).open(&mut whole, Form::Whole, 5, accept);
     assert_eq!(opened.map(|it| it.next_header), Ok(59));
 }
 
@@ -215,7 +215,7 @@ fn packets_that_grow_too_long_are_refused() {
 fn other_protocols_are_refused() {
     let keys = KeyMaterial::new(20, 128, &[1; 20], 0, &[]);
     for packet in [v4(51, &[], &[1; 60]), v6(17, &[1; 60])] {
-        let opened = opener(&keys, Form::Whole).open(&mut packet.clone(), 5, accept);
+        let opened = opener(&keys).open(&mut packet.clone(), Form::Whole, 5, accept);
         assert!(matches!(opened, Err(OpenError::Malformed(_))));
     }
 }
@@ -275,7 +275,7 @@ proptest! {
     #[test]
     fn round_trip(keys in proptest::sample::select(suites::esp()), packet in any_packet(), sequence: u64) {
         let mut sealed = seal(&sealer(&keys, Form::Whole), &packet, sequence).expect("sealed");
-        let opened = opener(&keys, Form::Whole).open(&mut sealed, sequence, accept);
+        let opened = opener(&keys).open(&mut sealed, Form::Whole, sequence, accept);
         let opened = opened.expect("opened");
         prop_assert_eq!(&sealed[opened.range], &packet[..]);
     }
@@ -290,6 +290,6 @@ proptest! {
         let keys = KeyMaterial::new(11, 0, &[], 2, &[1; 20]);
         let _ = Place::for_esp(&junk);
         let _ = Place::for_ah(&junk);
-        prop_assert!(opener(&keys, Form::Whole).open(&mut junk, sequence, accept).is_err());
+        prop_assert!(opener(&keys).open(&mut junk, Form::Whole, sequence, accept).is_err());
     }
 }

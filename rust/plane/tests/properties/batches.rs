@@ -7,7 +7,7 @@ use caponier_packet::checksum::Checksum;
 use caponier_packet::inner::Inner;
 use caponier_packet::segment::Plan;
 use caponier_packet::virtio::Header;
-use caponier_plane::{Action, Inbox, Outbox, Plane, PolicyParameters, Selector};
+use caponier_plane::{Action, Inbox, Outbox, Plane, PolicyParameters, Protocol, Selector};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -83,6 +83,7 @@ fn left() -> Plane {
         let handle = packets::install_outbound(&plane, spi);
         let policy = PolicyParameters {
             policy: number as u64,
+            interface: 0,
             order: 0,
             local: packets::everything(),
             remote: half_of_10_2_0(number == 1),
@@ -136,7 +137,7 @@ proptest! {
         inbox.frames().for_each(|frame| cut(frame, &mut received));
         prop_assert_eq!(&received, &sent);
         for (number, spi) in SPIS.into_iter().enumerate() {
-            let counted = right.inbound_counters(spi);
+            let counted = right.inbound_counters(Protocol::Esp, spi);
             prop_assert_eq!(&left.outbound_counters(number as u64 + 1), &counted);
             prop_assert_eq!(counted.map(|counters| counters.packets), Ok(carried[number]));
         }

@@ -1,6 +1,6 @@
 //! Whatever is read from the interface or from a socket: nothing panics, and each packet is carried or counted.
 
-use caponier_plane::{Inbox, Outbox, Plane};
+use caponier_plane::{Inbox, Outbox, Plane, Protocol};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -80,7 +80,7 @@ proptest! {
         let mut inbox = Inbox::default();
         plane.open(&mut train, segment, &packets::arrival(), &mut inbox);
         inbox.finish();
-        let carried = plane.inbound_counters(SPI).expect("an SA").packets;
+        let carried = plane.inbound_counters(Protocol::Esp, SPI).expect("an SA").packets;
         prop_assert_eq!(carried + packets::dropped(&plane, SPI), expected);
         prop_assert!(inbox.frames().count() as u64 <= carried);
     }

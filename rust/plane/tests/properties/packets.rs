@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use caponier_plane::{
-    Action, Arrival, InboundParameters, KeyMaterial, OutboundParameters, Plane, PolicyParameters,
-    Selector, Tunnel, Width,
+    ecn, Action, Arrival, DontFragment, Form, InboundParameters, KeyMaterial, Lifetime, Mode,
+    OutboundParameters, Plane, PolicyParameters, Protocol, Selector, Tunnel, Width,
 };
 
 pub const TCP: u8 = 6;
@@ -100,28 +100,36 @@ pub fn everything() -> Vec<Selector> {
     .to_vec()
 }
 
-/// Add an outbound SA from the left to the right.
-pub fn install_outbound(plane: &Plane, spi: u32) -> u64 {
+/// An outbound SA from the left to the right, ESP in tunnel mode in UDP.
+pub fn outbound(spi: u32) -> OutboundParameters {
     let tunnel = Tunnel {
         local: LEFT.into(),
         local_port: 4500,
         remote: RIGHT.into(),
         remote_port: 4500,
     };
-    let parameters = OutboundParameters {
+    OutboundParameters {
         spi,
+        protocol: Protocol::Esp,
+        mode: Mode::Tunnel,
         keys: keys(),
         width: Width::Bits64,
         tfc: 0,
         tunnel,
-    };
-    plane.install_outbound(parameters).expect("an SA")
+        marking: ecn::Marking::default(),
+        df: DontFragment::Copy,
+        path_mtu: 0,
+        clamp: 0,
+        lifetime: Lifetime::default(),
+    }
 }
 
-/// Add the inbound SA that answers to it.
-pub fn install_inbound(plane: &Plane, spi: u32) {
-    let parameters = InboundParameters {
+/// The inbound SA that answers to it.
+pub fn inbound(spi: u32) -> InboundParameters {
+    InboundParameters {
         spi,
+        protocol: Protocol::Esp,
+        mode: Mode::Tunnel,
         keys: keys(),
         width: Width::Bits64,
         replay_window: 4096,
@@ -129,14 +137,30 @@ pub fn install_inbound(plane: &Plane, spi: u32) {
         remote: everything(),
         local_address: RIGHT.into(),
         remote_address: LEFT.into(),
-    };
-    plane.install_inbound(parameters).expect("an SA");
+        remote_port: 4500,
+        interface: 0,
+        nat: None,
+        ecn: true,
+        clamp: 0,
+        lifetime: Lifetime::default(),
+    }
+}
+
+/// Add an outbound SA from the left to the right.
+pub fn install_outbound(plane: &Plane, spi: u32) -> u64 {
+    plane.install_outbound(outbound(spi)).expect("an SA")
+}
+
+/// Add the inbound SA that answers to it.
+pub fn install_inbound(plane: &Plane, spi: u32) {
+    plane.install_inbound(inbound(spi)).expect("an SA");
 }
 
 /// Let everything out under one SA.
 pub fn protect_everything(plane: &Plane, handle: u64) {
     let parameters = PolicyParameters {
         policy: 1,
+        interface: 0,
         order: 0,
         local: everything(),
         remote: everything(),
@@ -147,16 +171,21 @@ pub fn protect_everything(plane: &Plane, handle: u64) {
 
 pub fn arrival() -> Arrival {
     Arrival {
+        protocol: Protocol::Esp,
+        form: Form::Bare,
         local: Some(RIGHT.into()),
         remote: LEFT.into(),
         remote_port: 4500,
         encapsulated: true,
+        traffic_class: 0,
+        hop_limit: 64,
     }
 }
 
 /// How many packets the plane dropped, under this SA and outside of any.
 pub fn dropped(plane: &Plane, spi: u32) -> u64 {
-    let under = plane.inbound_counters(spi).expect("an SA").drops;
+    let under = plane.inbound_counters(Protocol::Esp, spi);
+    let under = under.expect("an SA").drops;
     under
         .iter()
         .chain(&plane.drops())

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use caponier_packet::inner::Inner;
 use caponier_packet::segment::Plan;
 use caponier_packet::virtio::{self, Header};
-use caponier_plane::{Inbox, Outbox, Plane};
+use caponier_plane::{Inbox, Outbox, Plane, Protocol};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -181,8 +181,8 @@ proptest! {
             cut(frame, &mut received);
         }
         prop_assert_eq!(&received, &sent);
-        prop_assert_eq!(left.outbound_counters(1), right.inbound_counters(SPI));
-        prop_assert_eq!(right.inbound_counters(SPI).map(|counters| counters.packets), Ok(carried as u64));
+        prop_assert_eq!(left.outbound_counters(1), right.inbound_counters(Protocol::Esp, SPI));
+        prop_assert_eq!(right.inbound_counters(Protocol::Esp, SPI).map(|counters| counters.packets), Ok(carried as u64));
         prop_assert!(inbox.frames().count() <= carried);
     }
 

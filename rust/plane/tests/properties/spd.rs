@@ -254,6 +254,7 @@ proptest! {
                     let action = entry.sa.map_or(Action::Discard, |sa| Action::Protect(Some(handles[sa as usize])));
                     let installed = plane.install_policy(PolicyParameters {
                         policy: entry.policy,
+                        interface: 0,
                         order: entry.order,
                         local: entry.local.clone(),
                         remote: entry.remote.clone(),
