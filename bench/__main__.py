@@ -144,8 +144,8 @@ def _latency(entrants: list[Entrant]) -> Table:
         round_trip = median(each.figures.round_trip)
         table.add_row(
             each.contender.name,
-            f"{each.figures.packets:,.0f}",
-            f"{median([run.cpu for run in each.figures.small]):.1f}",
+            f"{each.figures.packets:,.0f}" if each.figures.small else "",
+            f"{median([run.cpu for run in each.figures.small]):.1f}" if each.figures.small else "",
             f"{round_trip:.0f}",
             f"{round_trip - raw:.0f}",
         )
