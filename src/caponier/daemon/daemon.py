@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -23,6 +23,7 @@ from caponier.daemon.journal import Journal, Trouble
 from caponier.daemon.policies import Policies
 from caponier.daemon.routes import Routes
 from caponier.daemon.sockets import Sockets, open_sockets
+from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import CaponierError, EngineError, MisuseError
 from caponier.protocols.ike.events import (
     ChildSaInstalled,
@@ -236,6 +237,79 @@ class Daemon:
             raise TookTooLong(f"the peer of {connection} has not confirmed after {seconds:g} seconds") from None
         if self._is_ending:
             raise Ending("the daemon ends; it tells the peer")
+
+    async def rekey_ike(self, connection: str, seconds: float) -> None:
+        """Give the IKE SA of a connection new keys, and wait until the old one is gone.
+
+        Raises:
+            UnknownName: there is no such connection.
+            MisuseError: it is not up.
+            CaponierError: why there are none.
+            TookTooLong: the peer did not answer within ``seconds``.
+        """
+        self._named(connection, None)
+        old = {sa.id for sa in self._sas(connection)}
+        if not old:
+            raise MisuseError(f"{connection} is not up", hint="bring it up first: caponier up")
+        with self._waiting(connection, None) as future:
+            self._driver.endpoint.rekey(connection, self._driver.now)
+            self._driver.pump()
+            await self._await_end(
+                future, lambda: old.isdisjoint(sa.id for sa in self._all_sas(connection)), connection, seconds
+            )
+
+    async def rekey(self, connection: str, child: str | None, seconds: float) -> None:
+        """Give the Child SAs of a connection, or one of them, new keys, and wait until the old ones are gone.
+
+        Raises:
+            UnknownName: there is no such thing.
+            MisuseError: it is not up.
+            CaponierError: why there are none.
+            TookTooLong: the peer did not answer within ``seconds``.
+        """
+        wanted = self._named(connection, child)
+        old = {each.spi_in: each for sa in self._sas(connection) for each in sa.children if child in (None, each.name)}
+        if not old:
+            raise MisuseError(f"{child or connection} is not up", hint="bring it up first: caponier up")
+        with self._waiting(connection, child) as future:
+            for spi_in, each in old.items():
+                self._driver.endpoint.rekey_child(ProtocolId[each.protocol.upper()], spi_in, self._driver.now)
+            self._driver.pump()
+            await self._await_end(future, lambda: not self._is_there(wanted, old), connection, seconds)
+
+    @contextlib.contextmanager
+    def _waiting(self, connection: str, child: str | None) -> Iterator[asyncio.Future[None]]:
+        """Somebody waits for something of a connection: the future is told of its failures."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._watches[connection].waiting
+        waiting.append((child, future))
+        try:
+            yield future
+        finally:
+            with contextlib.suppress(ValueError):
+                waiting.remove((child, future))
+
+    async def _await_end(
+        self, future: asyncio.Future[None], is_over: Callable[[], bool], connection: str, seconds: float
+    ) -> None:
+        """Wait until the old keys are gone, or until the future is told why they are not."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._until(lambda: self._is_ending or _failure(future) is not None or is_over())
+        except TimeoutError:
+            raise TookTooLong(
+                f"{connection} has no new keys after {seconds:g} seconds; the old ones are in use"
+            ) from None
+        error = _failure(future)
+        if error is not None:
+            raise error
+        if self._is_ending:
+            raise Ending("the daemon ends")
+
+    def _is_there(self, connection: Connection, spis: Iterable[int]) -> bool:
+        """Whether one of these Child SAs is."""
+        there = {each.spi_in for sa in self._all_sas(connection.name) for each in sa.children}
+        return not there.isdisjoint(spis)
 
     def reload(self) -> list[str]:
         """Read the configuration again; only what changed is touched.
@@ -494,6 +568,11 @@ class Daemon:
         if not self._all_sas(name):  # else it is under way, and each further packet reports itself again
             self.journal.note("acquired", name, f"a packet wants child {child}")
         self._connect(connection)
+
+
+def _failure(future: asyncio.Future[None]) -> BaseException | None:
+    """What somebody who waits was told instead; None while there is nothing to tell."""
+    return future.exception() if future.done() else None
 
 
 def _cores() -> int:

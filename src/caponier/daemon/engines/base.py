@@ -62,6 +62,9 @@ class Engine(Protocol):
     def install(self, child: ChildSa) -> None:
         """Install both directions and the policy of ``child``."""
 
+    def retire(self, protocol: ProtocolId, spi_in: int) -> None:
+        """Send nothing more on a Child SA that another one has replaced; go on receiving until :meth:`remove`."""
+
     def remove(self, protocol: ProtocolId, spi_in: int) -> None:
         """Remove both directions; the policy too when no other Child SA serves it."""
 

@@ -23,10 +23,15 @@ _PlaneSelector = tuple[int, int, int, str, str]
 
 @dataclass(slots=True)
 class _Installed:
-    """What the plane has of one Child SA."""
+    """What the plane has of one Child SA.
+
+    Attributes:
+        child: the Child SA.
+        handle: of its outbound direction; None when that is retired.
+    """
 
     child: ChildSa
-    handle: int
+    handle: int | None
 
 
 @dataclass(slots=True)
@@ -36,12 +41,19 @@ class _Policy:
     Attributes:
         number: in the plane.
         trapped: the configured selectors, while the child is wanted on demand.
-        serving: inbound SPIs of the Child SAs that serve it, the newest last.
+        serving: inbound SPIs of the Child SAs that serve it; the last one sends.
     """
 
     number: int
     trapped: tuple[tuple[TrafficSelector, ...], tuple[TrafficSelector, ...]] | None
     serving: list[int]
+
+    def serve(self, child: ChildSa) -> None:
+        """Let a Child SA send, now or, where it defers to another one, after that."""
+        if child.defers_to in self.serving:
+            self.serving.insert(self.serving.index(child.defers_to), child.spi_in)
+        else:
+            self.serving.append(child.spi_in)
 
 
 class UserspaceEngine:
@@ -118,28 +130,34 @@ class UserspaceEngine:
         self._installed[child.spi_in] = _Installed(child, handle)
         self._by_handle[handle] = child.spi_in
         policy = self._policy(child.connection, child.name)
-        policy.serving.append(child.spi_in)
+        policy.serve(child)
         with _told():
             self._write_policy(child.connection, child.name)
 
-    def remove(self, protocol: ProtocolId, spi_in: int) -> None:
+    def retire(self, protocol: ProtocolId, spi_in: int) -> None:
         del protocol
-        gone = self._installed.pop(spi_in, None)
-        self._reserved.discard(spi_in)
-        if gone is None:
+        installed = self._installed.get(spi_in)
+        if installed is None or installed.handle is None:
             return
-        self._by_handle.pop(gone.handle, None)
-        key = (gone.child.connection, gone.child.name)
+        handle, installed.handle = installed.handle, None
+        self._by_handle.pop(handle, None)
+        key = (installed.child.connection, installed.child.name)
         self._policies[key].serving.remove(spi_in)
         with _told():
             self._write_policy(*key)
-            self._plane.remove_outbound(gone.handle)
-            self._plane.remove_inbound(spi_in)
+            self._plane.remove_outbound(handle)
+
+    def remove(self, protocol: ProtocolId, spi_in: int) -> None:
+        self.retire(protocol, spi_in)
+        self._reserved.discard(spi_in)
+        if self._installed.pop(spi_in, None) is not None:
+            with _told():
+                self._plane.remove_inbound(spi_in)
 
     def move(self, protocol: ProtocolId, spi_in: int, path: Path) -> None:
         del protocol
         installed = self._installed.get(spi_in)
-        if installed is None:
+        if installed is None or installed.handle is None:
             return
         with _told():
             self._plane.move_outbound(installed.handle, **_tunnel(path))
@@ -159,7 +177,7 @@ class UserspaceEngine:
 
     def counters(self, spi_in: int) -> SaTraffic:
         installed = self._installed.get(spi_in)
-        if installed is None:
+        if installed is None or installed.handle is None:
             raise EngineError(f"there is no SA with SPI {spi_in:#010x}")
         with _told():
             return SaTraffic(
