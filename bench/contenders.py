@@ -95,7 +95,7 @@ class Caponier(Contender):
 
     Attributes:
         proposal: of the Child SA.
-        encapsulation: ``forced`` for ESP in UDP, ``auto`` for bare ESP, and for AH, which does not pass a NAT.
+        encapsulation: ``forced`` for ESP in UDP, ``nat`` for bare ESP, and for AH, which does not pass a NAT.
         protocol: ``esp`` or ``ah``.
     """
 
@@ -260,9 +260,9 @@ def contenders() -> list[Contender]:
         Caponier("gcm", "Caponier, AES-128-GCM in UDP"),
         Caponier("chacha", "Caponier, ChaCha20-Poly1305 in UDP", proposal="chacha20poly1305"),
         Caponier("cbc", "Caponier, AES-CBC-128 HMAC-SHA2-256 in UDP", proposal="aes128-sha256"),
-        Caponier("bare-esp", "Caponier, AES-128-GCM, bare ESP", encapsulation="auto"),
-        Caponier("ah-gmac", "Caponier, AH with AES-128-GMAC", "aes128gmac", "auto", "ah"),
-        Caponier("ah-sha256", "Caponier, AH with HMAC-SHA2-256", "sha256", "auto", "ah"),
+        Caponier("bare-esp", "Caponier, AES-128-GCM, bare ESP", encapsulation="nat"),
+        Caponier("ah-gmac", "Caponier, AH with AES-128-GMAC", "aes128gmac", "nat", "ah"),
+        Caponier("ah-sha256", "Caponier, AH with HMAC-SHA2-256", "sha256", "nat", "ah"),
         StrongSwan("strongswan", "strongSwan user space, AES-128-GCM in UDP"),
         OpenVpn("openvpn", "OpenVPN, AES-128-GCM"),
         WireguardGo("wireguard-go", "wireguard-go"),

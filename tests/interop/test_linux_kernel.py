@@ -317,10 +317,10 @@ def _both_count(scene: Scene, way: Way, spi: int, handle: int) -> None:
     assert scene.kernel.sh("ip -s xfrm state").count(f", {packets}(packets)") == 2
 
 
-bare_ways = [Way(esn=esn) for esn in (False, True)]
+BARE_WAYS = [Way(esn=esn) for esn in (False, True)]
 
 
-@pytest.mark.parametrize("way", bare_ways, ids=lambda way: way.name)
+@pytest.mark.parametrize("way", BARE_WAYS, ids=lambda way: way.name)
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 def test_bare_esp(scene: Scene, suite: Algorithms, way: Way) -> None:
     with associated(scene, suite, way):

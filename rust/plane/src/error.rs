@@ -40,7 +40,9 @@ pub enum PlaneError {
     #[error("AH is not carried in UDP; ports 0 and 0 are allowed, got {0} and {1}")]
     AhInUdp(u16, u16),
     /// Without UDP, the packets of transport mode have their own IP header.
-    #[error("an SA in transport mode without UDP does not move: its packets have addresses of its own")]
+    #[error(
+        "an SA in transport mode without UDP does not move: its packets have addresses of its own"
+    )]
     TransportMoves,
     /// AH in tunnel mode seals the outer header too.
     #[error("AH in tunnel mode needs the tunnel's addresses")]

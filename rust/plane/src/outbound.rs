@@ -100,7 +100,7 @@ impl Plane {
                 run.packets += packets;
                 run.octets += octets;
             }
-            Err(reason) => sa.counters.dropped(reason, plan.count() as u64),
+            Err(error) => sa.counters.dropped(error.into(), plan.count() as u64),
         }
         Ok(())
     }

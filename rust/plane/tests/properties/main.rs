@@ -5,3 +5,4 @@ mod junk;
 mod packets;
 mod pipeline;
 mod spd;
+mod transforms;
