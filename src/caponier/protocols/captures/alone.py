@@ -1,4 +1,4 @@
-"""A packet of ESP or AH by itself, of which nothing is known but its octets."""
+"""A packet of ESP (RFC 4303) or AH (RFC 4302) by itself, of which nothing is known but its octets."""
 
 from __future__ import annotations
 
