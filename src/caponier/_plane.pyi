@@ -119,7 +119,8 @@ class Plane:
         """Add or replace the policy numbered ``policy``. The matching policy of lowest ``order`` decides.
 
         ``action``: "protect", or "discard"; "bypass" is refused so far. ``outbound``: handle of the SA that protects; None
-        reports an acquire and drops. ``interface``: not yet obeyed.
+        reports an acquire, and the first packets wait for the SA: 16 and 64 KiB of each policy, for 30 seconds; what is lost
+        of them is dropped as ``no-sa``. ``interface``: not yet obeyed.
         """
     def remove_policy(self, policy: int) -> None: ...
     def inbound_counters(self, spi: int, protocol: str = "esp") -> tuple[int, int, dict[str, int]]:

@@ -24,6 +24,7 @@ pub struct Runner {
     /// Gathered here until the start, and shared with the threads from then on.
     ports: Arc<Ports>,
     stop: EventFd,
+    wake: Arc<EventFd>,
     threads: Vec<JoinHandle<()>>,
     state: State,
 }
@@ -48,6 +49,9 @@ impl Runner {
     ) -> Result<Self, IoError> {
         let (interface, queues) = Tun::create(interface, workers.max(1))?;
         let _ = lengthen_queue(&interface); // with the kernel's own length it works too
+        let wake = Arc::new(EventFd::new()?);
+        let raised = Arc::clone(&wake);
+        plane.set_worker_waker(Box::new(move || raised.raise()));
         Ok(Self {
             counters: InterfaceCounters::open(&interface),
             plane,
@@ -56,6 +60,7 @@ impl Runner {
             queues,
             ports: Arc::default(),
             stop: EventFd::new()?,
+            wake,
             threads: Vec::new(),
             state: State::Ready,
         })
@@ -123,6 +128,7 @@ impl Runner {
                 queue,
                 Arc::clone(&self.ports),
                 &self.stop,
+                Arc::clone(&self.wake),
                 Share { index, workers },
             )?;
             let thread = std::thread::Builder::new()

@@ -65,6 +65,8 @@ impl Share {
 #[derive(Clone, Copy)]
 enum Source {
     Stop,
+    /// Packets have the SA now that they waited for.
+    Wake,
     Tun,
     Udp(usize),
     Raw(usize),
@@ -76,6 +78,7 @@ pub(crate) struct Worker {
     tun: Tun,
     ports: Arc<Ports>,
     share: Share,
+    wake: Arc<EventFd>,
     poller: Poller<Source>,
     /// Errors in a row, for each place in the poller.
     strikes: Vec<u32>,
@@ -88,16 +91,20 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Get ready. `stop` must live as long as the worker.
+    /// Get ready. `stop` must live as long as the worker. The first of the workers answers to `wake`.
     pub(crate) fn new(
         plane: Arc<Plane>,
         tun: Tun,
         ports: Arc<Ports>,
         stop: &EventFd,
+        wake: Arc<EventFd>,
         share: Share,
     ) -> Result<Self, IoError> {
         let mut poller = Poller::new()?;
         poller.watch(stop.fd(), Source::Stop)?;
+        if share.index == 0 {
+            poller.watch(wake.fd(), Source::Wake)?;
+        }
         poller.watch(tun.fd(), Source::Tun)?;
         for place in (0..ports.udp.len()).filter(|place| share.owns(*place)) {
             poller.watch(ports.udp[place].fd(), Source::Udp(place))?;
@@ -115,6 +122,7 @@ impl Worker {
             tun,
             ports,
             share,
+            wake,
             strikes: vec![0; poller.len()],
             poller,
             patience: Patience::new(stop.fd()),
@@ -143,6 +151,10 @@ impl Worker {
     fn turn(&mut self, place: usize, source: Source) {
         let done = match source {
             Source::Stop => Ok(()),
+            Source::Wake => {
+                self.seal_released();
+                Ok(())
+            }
             Source::Tun => self.seal_turn(),
             Source::Udp(index) => self.open_udp_turn(index),
             Source::Raw(index) => self.open_raw_turn(index),
@@ -165,6 +177,12 @@ impl Worker {
     }
 
     // -- outbound
+
+    fn seal_released(&mut self) {
+        self.wake.lower(); // before taking: what comes in between raises it again
+        self.plane.seal_released(&mut self.outbox);
+        self.send_all();
+    }
 
     fn seal_turn(&mut self) -> io::Result<()> {
         for _ in 0..TUN_TURN {

@@ -1,6 +1,7 @@
 //! The IPsec data plane without I/O: SAD, SPD and the pipeline between TUN frames and packets of ESP and AH.
 #![forbid(unsafe_code)]
 
+mod acquisition;
 mod counters;
 mod drops;
 mod error;
@@ -18,6 +19,7 @@ mod spd;
 mod standalone;
 mod transforms;
 mod turns;
+mod waiting;
 
 pub use caponier_packet::ecn;
 pub use caponier_packet::esp::KeyMaterial;

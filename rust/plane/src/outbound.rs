@@ -13,6 +13,7 @@ use crate::parameters::{Action, Event};
 use crate::plane::{Plane, Tables};
 use crate::sad::Outbound;
 use crate::spd::Policy;
+use crate::waiting::Waiter;
 
 /// The flow of the last packet with its SA, and what the SA carried since it was counted.
 #[derive(Default)]
@@ -53,6 +54,13 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What the policies want for a packet that is not to be dropped.
+enum Verdict<'a> {
+    Seal(&'a Outbound),
+    /// Until the policy has an SA.
+    Wait(&'a Policy),
+}
+
 impl Plane {
     /// Seal what one read of the TUN interface gave: a virtio_net_hdr and an IP packet, perhaps a super-packet.
     pub fn seal(&self, frame: &[u8], out: &mut Outbox) {
@@ -63,16 +71,34 @@ impl Plane {
     ///
     /// The whole batch costs one lock; each run of packets of one flow, and all segments of a super-packet are one, costs
     /// one look-up of the policy and two counter updates. The TTL stays as it is: the kernel, which routed the packet into
-    /// the TUN, has decremented it (RFC 4301 section 5.1.2.1).
+    /// the TUN, has decremented it (RFC 4301 section 5.1.2.1). What waited for its SA goes before the others.
     pub fn seal_each<'f>(&self, frames: impl Iterator<Item = &'f [u8]>, out: &mut Outbox) {
         let tables = self.read();
         let mut run = Run::default();
+        for waiter in self.acquisition.take_released() {
+            self.seal_or_drop(&tables, &mut run, &waiter.octets, out);
+        }
         for frame in frames {
-            if let Err(reason) = self.seal_frame(&tables, &mut run, frame, out) {
-                self.count_drop(reason, 1);
-            }
+            self.seal_or_drop(&tables, &mut run, frame, out);
         }
         run.count();
+    }
+
+    /// Seal the packets that waited for an SA that is there now.
+    pub fn seal_released(&self, out: &mut Outbox) {
+        self.seal_each(std::iter::empty(), out);
+    }
+
+    fn seal_or_drop<'a>(
+        &self,
+        tables: &'a Tables,
+        run: &mut Run<'a>,
+        frame: &[u8],
+        out: &mut Outbox,
+    ) {
+        if let Err(reason) = self.seal_frame(tables, run, frame, out) {
+            self.count_drop(reason, 1);
+        }
     }
 
     fn seal_frame<'a>(
@@ -88,11 +114,16 @@ impl Plane {
         let flow = Flow::new(&inner);
         let sa = match run.sa(&flow) {
             Some(sa) => sa,
-            None => {
-                let sa = self.outbound_sa(tables, &inner)?;
-                run.turn_to(flow, sa);
-                sa
-            }
+            None => match verdict(tables, &inner)? {
+                Verdict::Seal(sa) => {
+                    run.turn_to(flow, sa);
+                    sa
+                }
+                Verdict::Wait(policy) => {
+                    let octets = frame.into();
+                    return self.acquire(policy, Waiter { octets });
+                }
+            },
         };
         match sa.sealer.shape(&inner, packet) {
             Ok(shape) => {
@@ -103,30 +134,6 @@ impl Plane {
             Err(reason) => sa.counters.dropped(reason, plan.count() as u64),
         }
         Ok(())
-    }
-
-    /// The SA that the policies want for the packet.
-    fn outbound_sa<'a>(&self, tables: &'a Tables, inner: &Inner) -> Result<&'a Outbound, Drop> {
-        let policy = tables.spd.lookup(inner).ok_or(Drop::NoPolicy)?;
-        match policy.action() {
-            Action::Discard | Action::Bypass => Err(Drop::DiscardPolicy),
-            Action::Protect(handle) => {
-                let sa = handle.and_then(|handle| tables.sad.outbound(handle));
-                let sa = sa.ok_or_else(|| self.acquire(policy))?;
-                sa.admits(inner).then_some(sa).ok_or(Drop::SelectorMismatch)
-            }
-        }
-    }
-
-    /// Report that a packet wants an SA, once until the event is taken.
-    fn acquire(&self, policy: &Policy) -> Drop {
-        let event = Event::Acquire {
-            policy: policy.number(),
-        };
-        if policy.raise_acquire() && !self.events.push(event) {
-            policy.clear_acquire(); // the queue is full: a later packet tries again
-        }
-        Drop::NoSa
     }
 
     /// Seal every packet of the plan; how many were sealed, and their octets.
@@ -172,6 +179,20 @@ impl Plane {
         let event = Event::SequenceExhausted { handle: sa.handle };
         if sa.raise_exhausted() && !self.events.push(event) {
             sa.clear_exhausted();
+        }
+    }
+}
+
+fn verdict<'a>(tables: &'a Tables, inner: &Inner) -> Result<Verdict<'a>, Drop> {
+    let policy = tables.spd.lookup(inner).ok_or(Drop::NoPolicy)?;
+    match policy.action() {
+        Action::Discard | Action::Bypass => Err(Drop::DiscardPolicy),
+        Action::Protect(handle) => {
+            let Some(sa) = handle.and_then(|handle| tables.sad.outbound(handle)) else {
+                return Ok(Verdict::Wait(policy));
+            };
+            let fits = sa.admits(inner).then_some(Verdict::Seal(sa));
+            fits.ok_or(Drop::SelectorMismatch)
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::acquisition::Acquisition;
 use crate::counters::DropCounters;
 use crate::drops::Drop;
 use crate::error::PlaneError;
@@ -24,6 +25,7 @@ pub struct Plane {
     tables: RwLock<Tables>,
     pub(crate) drops: DropCounters,
     pub(crate) events: Events,
+    pub(crate) acquisition: Acquisition,
 }
 
 pub(crate) struct Tables {
@@ -47,12 +49,13 @@ impl Plane {
             }),
             drops: DropCounters::new(),
             events: Events::default(),
+            acquisition: Acquisition::default(),
         }
     }
 
     /// Have `waker` called after every event that was queued. It must not call the plane.
     pub fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>) {
-        self.events.set_waker(waker);
+        self.events.bell.set_waker(waker);
     }
 
     /// Add an inbound SA.
@@ -95,7 +98,7 @@ impl Plane {
         self.write().sad.remove_outbound(handle)
     }
 
-    /// Add a policy, or replace the one of the same number.
+    /// Add a policy, or replace the one of the same number. The packets that waited for its SA leave first.
     ///
     /// # Errors
     /// A selector is not a range, or the policy names an SA that is not there.
@@ -110,7 +113,12 @@ impl Plane {
                 .outbound(handle)
                 .ok_or(PlaneError::UnknownHandle(handle))?;
         }
-        tables.spd.install(p)
+        let (number, still_waits) = (p.policy, p.action == Action::Protect(None));
+        tables.spd.install(p)?;
+        if !still_waits {
+            self.release_waiting(number); // before a worker can find the policy
+        }
+        Ok(())
     }
 
     /// Remove a policy.
@@ -119,6 +127,7 @@ impl Plane {
     /// No policy has this number.
     pub fn remove_policy(&self, policy: u64) -> Result<(), PlaneError> {
         let known = self.write().spd.forget(policy);
+        self.forget_waiting(policy);
         known.then_some(()).ok_or(PlaneError::UnknownPolicy(policy))
     }
 
@@ -128,6 +137,7 @@ impl Plane {
             sad: Sad::new(),
             spd: Spd::new(),
         };
+        self.clear_waiting();
     }
 
     /// What an inbound SA carried.
@@ -156,6 +166,7 @@ impl Plane {
 
     /// Packets dropped outside of any SA, by reason; reasons without drops are left out.
     pub fn drops(&self) -> Vec<(&'static str, u64)> {
+        self.expire_waiting();
         self.drops.list()
     }
 

@@ -6,3 +6,4 @@ mod packets;
 mod pipeline;
 mod spd;
 mod transforms;
+mod waiting;

@@ -1,0 +1,44 @@
+"""What the SPD does beside sealing: packets that wait for their SA (RFC 4301 section 5.1)."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from caponier.demo.topology import RIGHT
+from caponier.demo.traffic import Ping, ping
+from tests.plane.suites import GCM
+from tests.plane.tunnel import POLICY, UDP4, Tunnel, eventually
+
+pytestmark = pytest.mark.privileged
+
+
+def waiting(pair: Tunnel, pool: ThreadPoolExecutor, addresses: tuple[str, ...]) -> list[Future[Ping]]:
+    """Requests of Alice's, one to each address, that have come as far as the plane."""
+    asked = [pool.submit(ping, pair.world.alice, address, count=1, seconds=5) for address in addresses]
+    assert eventually(lambda: [kind for kind, *_ in pair.left.plane.events()] == ["acquire"])
+    return asked
+
+
+def test_the_first_packets_wait_for_their_sa(pair: Tunnel) -> None:
+    """RFC 4301 section 5.1: nothing is lost while key management works, and nothing is counted as if it were."""
+    before = pair.left.plane.drops().get("no-sa", 0)
+    pair.left.install_policy(outbound=False)
+    with ThreadPoolExecutor() as pool:
+        asked = waiting(pair, pool, (RIGHT.host, RIGHT.host6))
+        with pair.protected(GCM, UDP4):
+            assert [each.result().received for each in asked] == [1, 1]
+            assert pair.left.outbound()[0] == 2
+    assert pair.left.plane.drops().get("no-sa", 0) == before
+
+
+def test_what_waits_for_a_policy_that_goes_is_lost(pair: Tunnel) -> None:
+    before = pair.left.plane.drops().get("no-sa", 0)
+    pair.left.install_policy(outbound=False)
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ping, pair.world.alice, RIGHT.host, count=1, seconds=0.3)
+        assert asked.result().received == 0
+    assert pair.left.plane.drops().get("no-sa", 0) == before
+    pair.left.plane.remove_policy(POLICY)
+    assert pair.left.plane.drops()["no-sa"] == before + 1
