@@ -62,8 +62,9 @@ class Plane:
         the SA's addresses. ``esn``: whether sequence numbers have 64 bits (RFC 4304).
 
         ``nat``, transport mode through NAT: the addresses, source and destination, that the peer's checksums counted (RFC
-        3948 section 3.1.2). ``ecn``: whether the ECN of the outer header is taken over (RFC 6040). Not yet obeyed:
-        ``remote_port``, ``interface``, ``clamp``, ``lifetime`` (soft octets, hard octets, soft packets, hard packets).
+        3948 section 3.1.2). ``ecn``: whether the ECN of the outer header is taken over (RFC 6040).
+        ``lifetime``: soft octets, hard octets, soft packets, hard packets, 0 for no limit; of the packets that come out. A
+        batch may overshoot. Not yet obeyed: ``remote_port``, ``interface``, ``clamp``.
         """
     def install_outbound(
         self,
@@ -93,8 +94,8 @@ class Plane:
 
         In transport mode the packets must have the SA's addresses themselves. ``tfc``, of ESP in tunnel mode: octets up to
         which inner packets are padded (RFC 4303 section 2.7); 0 for not at all. Of the outer header of tunnel mode: ``dscp``,
-        None to copy that of the inner one, or 0 to 63; ``ecn``, False to clear it (RFC 6040 section 4.1). Not yet obeyed:
-        ``df`` ("copy", "set" or "clear"), ``path_mtu``, ``clamp``, ``lifetime``.
+        None to copy that of the inner one, or 0 to 63; ``ecn``, False to clear it (RFC 6040 section 4.1).
+        ``lifetime``: as inbound. Not yet obeyed: ``df`` ("copy", "set" or "clear"), ``path_mtu``, ``clamp``.
         """
     def move_outbound(
         self, handle: int, *, local_address: str, local_port: int, remote_address: str, remote_port: int
@@ -129,8 +130,14 @@ class Plane:
     def drops(self) -> dict[str, int]:
         """Packets dropped outside of any SA, by reason; ``queue-full`` and ``socket-full`` are what overran the workers."""
     def event_fd(self) -> int: ...
-    def events(self) -> list[tuple[str, int]]:
-        """("acquire", policy) | ("sequence-exhausted", handle) | ("port-failed", errno); drains the list."""
+    def events(self) -> list[tuple[str, int, dict[str, str | int]]]:
+        """What happened since the last call: kind, number, details.
+
+        ("acquire", policy): a packet wants an SA. ("sequence-exhausted", handle). ("port-failed", errno).
+        ("expiring", handle), ("expired", handle): the soft or the hard lifetime of an outbound SA is over, once each; after
+        the latter it seals nothing more, and drops as ``expired``. Without ESN an SA is expiring too when 90 % of its sequence
+        numbers are used. ("inbound-expiring", spi), ("inbound-expired", spi): the same of an inbound SA; details: protocol.
+        """
 
 class Sealer:
     """One outbound SA by itself, without I/O: for tests and tools. Seals with sequence numbers from ``sequence``."""

@@ -62,14 +62,14 @@ def test_an_interface_that_somebody_removes_is_reported(world: Topology, workers
         left = pair.left.plane
         with world.gw1.netlink() as netlink:
             netlink.link("del", index=netlink.link_lookup(ifname=left.interface)[0])
-        told: list[tuple[str, int]] = []
+        told: list[tuple[str, int, dict[str, str | int]]] = []
 
         def all_have_told() -> bool:
             told.extend(left.events())
             return len(told) >= workers
 
         assert eventually(all_have_told), told
-        assert told == [("port-failed", errno.EBADFD)] * workers
+        assert told == [("port-failed", errno.EBADFD, {})] * workers
 
 
 def test_a_closed_plane_leaves_nothing(world: Topology) -> None:

@@ -24,6 +24,8 @@ POLICY = 1
 PATIENCE = 5.0  #: seconds until something that must happen counts as not happening
 
 Selector = tuple[int, int, int, str, str]  #: as the plane takes it: protocol, ports, addresses
+Lifetime = tuple[int, int, int, int]  #: soft and hard octets, soft and hard packets
+UNLIMITED: Lifetime = (0, 0, 0, 0)
 
 _ALL = (0, 0, 65535)
 _TIME_WAIT, _LISTEN = "06", "0A"
@@ -181,6 +183,7 @@ class End:
         *,
         local: list[Selector] | None = None,
         remote: list[Selector] | None = None,
+        lifetime: Lifetime = UNLIMITED,
     ) -> None:
         self.plane.install_inbound(
             spi=self.spi_in,
@@ -190,11 +193,15 @@ class End:
             remote=of(self.there) if remote is None else remote,
             local_address=carrier.address(self.here),
             remote_address=carrier.address(self.there),
+            lifetime=lifetime,
         )
 
-    def install_outbound(self, suite: Suite, carrier: Carrier) -> None:
+    def install_outbound(self, suite: Suite, carrier: Carrier, *, lifetime: Lifetime = UNLIMITED) -> None:
         self.handle = self.plane.install_outbound(
-            spi=self.spi_out, **suite.keys(self.sends), **carrier.ends(self.here, self.there)
+            spi=self.spi_out,
+            **suite.keys(self.sends),
+            **carrier.ends(self.here, self.there),
+            lifetime=lifetime,
         )
 
     def install_policy(self, *, action: str = "protect", outbound: bool = True, order: int = 1) -> None:

@@ -50,9 +50,12 @@ impl SaCounters {
         }
     }
 
-    pub(crate) fn carried(&self, packets: u64, octets: u64) {
-        self.packets.fetch_add(packets, Ordering::Relaxed);
-        self.octets.fetch_add(octets, Ordering::Relaxed);
+    /// Count what was carried; how many packets and octets it is in all.
+    pub(crate) fn carried(&self, packets: u64, octets: u64) -> (u64, u64) {
+        (
+            self.packets.fetch_add(packets, Ordering::Relaxed) + packets,
+            self.octets.fetch_add(octets, Ordering::Relaxed) + octets,
+        )
     }
 
     pub(crate) fn dropped(&self, reason: Drop, n: u64) {

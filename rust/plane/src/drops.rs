@@ -46,6 +46,8 @@ reasons! {
     /// Outbound, transport mode in UDP: the packet has IP options or extension headers, which the outer header, the
     /// system's, would not have.
     NotPlain = "not-plain",
+    /// The hard lifetime of the SA is over (RFC 4301 section 4.4.2.1).
+    Expired = "expired",
     /// Outbound: the sequence numbers of the SA are used up (RFC 4303 section 3.3.3).
     SequenceExhausted = "sequence-exhausted",
     /// Outbound: the cipher refused; never expected.

@@ -6,6 +6,7 @@ use caponier_packet::transform::{self, Opened};
 use caponier_packet::transport::Form;
 
 use crate::drops::Drop;
+use crate::events::Events;
 use crate::inbox::Inbox;
 use crate::parameters::{Arrival, Mode, Protocol};
 use crate::plane::{Plane, Tables};
@@ -25,20 +26,27 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// The SA of this SPI, looked up only where it is not the last packet's.
-    fn sa(&mut self, tables: &'a Tables, protocol: Protocol, spi: u32) -> Option<&'a Inbound> {
+    fn sa(
+        &mut self,
+        tables: &'a Tables,
+        protocol: Protocol,
+        spi: u32,
+        events: &Events,
+    ) -> Option<&'a Inbound> {
         let is_last = |(of, last, _): &(Protocol, u32, _)| *last == spi && *of == protocol;
         if let Some((.., sa)) = self.sa.filter(is_last) {
             return Some(sa);
         }
-        self.count();
+        self.count(events);
         let sa = tables.sad.inbound(protocol, spi)?;
         self.sa = Some((protocol, spi, sa));
         Some(sa)
     }
 
-    fn count(&mut self) {
-        if let Some((.., sa)) = self.sa.take() {
-            sa.counters.carried(self.packets, self.octets);
+    fn count(&mut self, events: &Events) {
+        let sa = self.sa.take();
+        if let Some((.., sa)) = sa.filter(|_| self.packets > 0) {
+            sa.carried(self.packets, self.octets, events);
         }
         (self.packets, self.octets) = (0, 0);
     }
@@ -63,39 +71,44 @@ impl Plane {
         let tables = self.read();
         let mut run = Run::default();
         for (packet, arrival) in packets {
-            if let Err(reason) = open_one(&tables, &mut run, packet, &arrival, inbox) {
+            if let Err(reason) = self.open_one(&tables, &mut run, packet, &arrival, inbox) {
                 self.count_drop(reason, 1);
             }
         }
-        run.count();
+        run.count(&self.events);
     }
-}
 
-/// Open one packet. An error has no SA to be counted with.
-fn open_one<'a>(
-    tables: &'a Tables,
-    run: &mut Run<'a>,
-    octets: &mut [u8],
-    arrival: &Arrival,
-    inbox: &mut Inbox,
-) -> Result<(), Drop> {
-    if arrival.encapsulated && octets == KEEPALIVE {
-        return Err(Drop::Keepalive);
-    }
-    let (spi, _) = match arrival.protocol {
-        Protocol::Esp => transform::peek_esp(octets, arrival.form)?,
-        Protocol::Ah => transform::peek_ah(octets, arrival.form)?,
-    };
-    let sa = run.sa(tables, arrival.protocol, spi);
-    let sa = sa.ok_or(Drop::UnknownSpi)?;
-    match admit(sa, octets, arrival, inbox) {
-        Ok(octets) => {
-            run.packets += 1;
-            run.octets += octets as u64;
+    /// Open one packet. An error has no SA to be counted with.
+    fn open_one<'a>(
+        &self,
+        tables: &'a Tables,
+        run: &mut Run<'a>,
+        octets: &mut [u8],
+        arrival: &Arrival,
+        inbox: &mut Inbox,
+    ) -> Result<(), Drop> {
+        if arrival.encapsulated && octets == KEEPALIVE {
+            return Err(Drop::Keepalive);
         }
-        Err(reason) => sa.counters.dropped(reason, 1),
+        let (spi, _) = match arrival.protocol {
+            Protocol::Esp => transform::peek_esp(octets, arrival.form)?,
+            Protocol::Ah => transform::peek_ah(octets, arrival.form)?,
+        };
+        let sa = run.sa(tables, arrival.protocol, spi, &self.events);
+        let sa = sa.ok_or(Drop::UnknownSpi)?;
+        if sa.watch.is_over(&self.events) {
+            sa.counters.dropped(Drop::Expired, 1);
+            return Ok(());
+        }
+        match admit(sa, octets, arrival, inbox) {
+            Ok(octets) => {
+                run.packets += 1;
+                run.octets += octets as u64;
+            }
+            Err(reason) => sa.counters.dropped(reason, 1),
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Open a packet under its SA and check that the SA may carry what comes out (RFC 4301 section 5.2, step 4). Returns the

@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod inbound;
 mod inbox;
+mod lifetime;
 mod outbound;
 mod outbox;
 mod parameters;

@@ -8,6 +8,7 @@ use caponier_packet::transform::Shape;
 use caponier_packet::virtio::Header;
 
 use crate::drops::Drop;
+use crate::events::Events;
 use crate::outbox::Outbox;
 use crate::parameters::{Action, Event};
 use crate::plane::{Plane, Tables};
@@ -41,14 +42,14 @@ impl<'a> Run<'a> {
             .map(|(_, sa)| *sa)
     }
 
-    fn turn_to(&mut self, flow: Flow, sa: &'a Outbound) {
-        self.count();
+    fn turn_to(&mut self, flow: Flow, sa: &'a Outbound, events: &Events) {
+        self.count(events);
         self.last = Some((flow, sa));
     }
 
-    fn count(&mut self) {
-        if let Some((_, sa)) = self.last {
-            sa.counters.carried(self.packets, self.octets);
+    fn count(&mut self, events: &Events) {
+        if let Some((_, sa)) = self.last.as_ref().filter(|_| self.packets > 0) {
+            sa.carried(self.packets, self.octets, events);
         }
         (self.packets, self.octets) = (0, 0);
     }
@@ -81,7 +82,7 @@ impl Plane {
         for frame in frames {
             self.seal_or_drop(&tables, &mut run, frame, out);
         }
-        run.count();
+        run.count(&self.events);
     }
 
     /// Seal the packets that waited for an SA that is there now.
@@ -116,7 +117,7 @@ impl Plane {
             Some(sa) => sa,
             None => match verdict(tables, &inner)? {
                 Verdict::Seal(sa) => {
-                    run.turn_to(flow, sa);
+                    run.turn_to(flow, sa, &self.events);
                     sa
                 }
                 Verdict::Wait(policy) => {
@@ -125,6 +126,10 @@ impl Plane {
                 }
             },
         };
+        if sa.watch.is_over(&self.events) {
+            sa.counters.dropped(Drop::Expired, plan.count() as u64);
+            return Ok(());
+        }
         match sa.sealer.shape(&inner, packet) {
             Ok(shape) => {
                 let (packets, octets) = self.seal_plan(sa, &plan, &shape, out);

@@ -204,6 +204,31 @@ pub enum Event {
         /// The SA's handle.
         handle: u64,
     },
+    /// The soft lifetime of the outbound SA is over, or its sequence numbers soon will be: it is to be replaced (RFC 4301
+    /// section 4.4.2.1). Told once, as the next three.
+    Expiring {
+        /// The SA's handle.
+        handle: u64,
+    },
+    /// The hard lifetime of the outbound SA is over: it seals nothing more.
+    Expired {
+        /// The SA's handle.
+        handle: u64,
+    },
+    /// The soft lifetime of the inbound SA is over.
+    InboundExpiring {
+        /// The SA's protocol.
+        protocol: Protocol,
+        /// The SA's SPI.
+        spi: u32,
+    },
+    /// The hard lifetime of the inbound SA is over: it opens nothing more.
+    InboundExpired {
+        /// The SA's protocol.
+        protocol: Protocol,
+        /// The SA's SPI.
+        spi: u32,
+    },
     /// A socket or the TUN interface failed for good.
     PortFailed {
         /// The system's error number.

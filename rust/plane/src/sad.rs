@@ -12,6 +12,8 @@ use caponier_packet::transport::{Form, PlainHeader};
 
 use crate::counters::SaCounters;
 use crate::error::PlaneError;
+use crate::events::Events;
+use crate::lifetime::{Owner, Watch};
 use crate::outbox::Lane;
 use crate::parameters::{Arrival, InboundParameters, Mode, OutboundParameters, Protocol, Tunnel};
 use crate::selector::{self, Selector};
@@ -30,6 +32,7 @@ pub(crate) struct Inbound {
     /// Whether the outer header's ECN is taken over.
     pub(crate) ecn: bool,
     pub(crate) counters: SaCounters,
+    pub(crate) watch: Watch,
     local: Vec<Selector>,
     remote: Vec<Selector>,
     local_address: IpAddr,
@@ -54,6 +57,7 @@ impl Inbound {
             nat: p.nat,
             ecn: p.ecn,
             counters: SaCounters::new(),
+            watch: Watch::new(Owner::Inbound(p.protocol, p.spi), p.lifetime),
             local: p.local.clone(),
             remote: p.remote.clone(),
             local_address: p.local_address,
@@ -95,6 +99,12 @@ impl Inbound {
     pub(crate) fn fits(&self, arrival: &Arrival) -> bool {
         arrival.remote.to_canonical().is_ipv4() == self.remote_address.is_ipv4()
     }
+
+    /// Count what was carried.
+    pub(crate) fn carried(&self, packets: u64, octets: u64, events: &Events) {
+        let (packets, octets) = self.counters.carried(packets, octets);
+        self.watch.pass(packets, octets, 0, events);
+    }
 }
 
 /// An outbound SA.
@@ -103,6 +113,7 @@ pub(crate) struct Outbound {
     pub(crate) sealer: Sealer,
     pub(crate) tunnel: Tunnel,
     pub(crate) counters: SaCounters,
+    pub(crate) watch: Watch,
     protocol: Protocol,
     form: Form,
     /// Of transport mode: the addresses of its packets, source and destination. They stay when the tunnel moves: the
@@ -131,6 +142,7 @@ impl Outbound {
             sealer,
             tunnel: p.tunnel,
             counters: SaCounters::new(),
+            watch: Watch::new(Owner::Outbound(handle), p.lifetime).with_numbers(p.width),
             protocol: p.protocol,
             addresses: (p.mode == Mode::Transport).then_some(ends),
             turns: Arc::new(Turns::new(FIRST)),
@@ -184,6 +196,13 @@ impl Outbound {
         self.form = form;
         self.tunnel = tunnel;
         Ok(())
+    }
+
+    /// Count what was carried.
+    pub(crate) fn carried(&self, packets: u64, octets: u64, events: &Events) {
+        let (packets, octets) = self.counters.carried(packets, octets);
+        let number = self.sealer.used();
+        self.watch.pass(packets, octets, number, events);
     }
 
     /// True the first time, until [`Outbound::clear_exhausted`].

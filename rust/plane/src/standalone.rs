@@ -91,6 +91,11 @@ impl Sealer {
         self.sequence.reserve(count)
     }
 
+    /// The last sequence number that was used.
+    pub(crate) fn used(&self) -> u64 {
+        self.sequence.used()
+    }
+
     #[inline]
     pub(crate) fn sealed_len(&self, shape: &Shape, packet_len: usize) -> usize {
         self.transform.sealed_len(shape, packet_len)

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caponier_io::{EventFd, Runner};
 use caponier_plane::{
-    Action, Counters, Event, InboundParameters, OutboundParameters, PolicyParameters, Tunnel,
+    Action, Counters, InboundParameters, OutboundParameters, PolicyParameters, Tunnel,
 };
 use pyo3::prelude::*;
 
+use crate::events::{self, EventTuple};
 use crate::parse::{self, LifetimeTuple, SelectorTuple};
 use crate::refused;
 
@@ -302,9 +303,10 @@ impl Plane {
     }
 
     /// Take the events.
-    fn events(&self) -> Vec<(&'static str, u64)> {
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Vec<EventTuple<'py>>> {
         self.woken.lower(); // before taking: an event that comes in between raises it again
-        self.plane.take_events().into_iter().map(event).collect()
+        let events = self.plane.take_events().into_iter();
+        events.map(|event| events::tuple(py, event)).collect()
     }
 }
 
@@ -314,12 +316,4 @@ fn counters(found: Counters) -> CounterTuple {
         found.octets,
         found.drops.into_iter().collect(),
     )
-}
-
-fn event(event: Event) -> (&'static str, u64) {
-    match event {
-        Event::Acquire { policy } => ("acquire", policy),
-        Event::SequenceExhausted { handle } => ("sequence-exhausted", handle),
-        Event::PortFailed { errno } => ("port-failed", u64::from(errno.unsigned_abs())),
-    }
 }

@@ -2,6 +2,7 @@
 
 mod batches;
 mod junk;
+mod lifetimes;
 mod packets;
 mod pipeline;
 mod spd;

@@ -1,23 +1,13 @@
 //! The first packets of a connection on demand (RFC 4301 section 5.1).
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
-use caponier_packet::virtio::Header;
-use caponier_plane::{Action, Event, Inbox, Outbox, Plane, PolicyParameters};
+use caponier_plane::{Action, Event, Outbox, Plane, PolicyParameters};
 
 use crate::packets;
 
 const SPI: u32 = 0x1001;
-
-/// A UDP datagram to a host, with a number.
-fn frame(number: u8) -> Vec<u8> {
-    let addresses: (IpAddr, IpAddr) = ([10, 1, 0, 1].into(), [10, 2, 0, 1].into());
-    let datagram = [0, 1, 0, 2, 0, 9, 0, 0, number];
-    let packet = packets::ip(addresses.0, addresses.1, packets::UDP, &datagram);
-    [&Header::default().encode()[..], &packet].concat()
-}
 
 fn install(plane: &Plane, action: Action) {
     let policy = PolicyParameters {
@@ -31,20 +21,6 @@ fn install(plane: &Plane, action: Action) {
     plane.install_policy(policy).expect("a policy");
 }
 
-/// The numbers of the packets that leave, as the other side opens them.
-fn sent(out: &Outbox) -> Vec<u8> {
-    let other = Plane::new();
-    packets::install_inbound(&other, SPI);
-    let mut inbox = Inbox::without_datagrams();
-    for train in out.trains() {
-        let mut octets = out.octets(train).to_vec();
-        other.open(&mut octets, train.segment, &packets::arrival(), &mut inbox);
-    }
-    inbox.finish();
-    let last = |frame: &[u8]| frame.last().copied().expect("a frame");
-    inbox.frames().map(last).collect()
-}
-
 #[test]
 fn packets_without_an_sa_wait_for_it() {
     let (plane, woken) = (Plane::new(), Arc::new(AtomicUsize::new(0)));
@@ -55,7 +31,7 @@ fn packets_without_an_sa_wait_for_it() {
     install(&plane, Action::Protect(None));
     let mut out = Outbox::new();
     for number in 0..20 {
-        plane.seal(&frame(number), &mut out);
+        plane.seal(&packets::frame(number), &mut out);
     }
     assert!(out.trains().is_empty());
     assert_eq!(plane.take_events(), [Event::Acquire { policy: 1 }]);
@@ -66,7 +42,7 @@ fn packets_without_an_sa_wait_for_it() {
     install(&plane, Action::Protect(Some(handle)));
     assert_eq!(woken.load(Ordering::Relaxed), 1);
     plane.seal_released(&mut out);
-    assert_eq!(sent(&out), (0..16).collect::<Vec<_>>());
+    assert_eq!(packets::sent(SPI, &out), (0..16).collect::<Vec<_>>());
     plane.seal_released(&mut out);
     assert_eq!(plane.outbound_counters(handle).expect("an SA").packets, 16);
 }
@@ -77,11 +53,11 @@ fn packets_that_waited_go_first() {
     let plane = Plane::new();
     install(&plane, Action::Protect(None));
     let mut out = Outbox::new();
-    plane.seal(&frame(1), &mut out);
+    plane.seal(&packets::frame(1), &mut out);
     let handle = packets::install_outbound(&plane, SPI);
     install(&plane, Action::Protect(Some(handle)));
-    plane.seal(&frame(2), &mut out);
-    assert_eq!(sent(&out), [1, 2]);
+    plane.seal(&packets::frame(2), &mut out);
+    assert_eq!(packets::sent(SPI, &out), [1, 2]);
 }
 
 /// The SA may go, and another come, while the policy stays.
@@ -92,11 +68,11 @@ fn an_sa_that_is_removed_is_waited_for() {
     install(&plane, Action::Protect(Some(first)));
     plane.remove_outbound(first).expect("an SA");
     let mut out = Outbox::new();
-    plane.seal(&frame(1), &mut out);
+    plane.seal(&packets::frame(1), &mut out);
     let second = packets::install_outbound(&plane, SPI);
     install(&plane, Action::Protect(Some(second)));
     plane.seal_released(&mut out);
-    assert_eq!(sent(&out), [1]);
+    assert_eq!(packets::sent(SPI, &out), [1]);
 }
 
 /// The SPD decides again, and what is lost is counted.
@@ -105,16 +81,16 @@ fn packets_whose_policy_goes_are_lost() {
     let plane = Plane::new();
     let mut out = Outbox::new();
     install(&plane, Action::Protect(None));
-    plane.seal(&frame(1), &mut out);
+    plane.seal(&packets::frame(1), &mut out);
     install(&plane, Action::Discard);
     plane.seal_released(&mut out);
     assert_eq!(plane.drops(), [("discard-policy", 1)]);
     install(&plane, Action::Protect(None));
-    plane.seal(&frame(2), &mut out);
+    plane.seal(&packets::frame(2), &mut out);
     plane.remove_policy(1).expect("a policy");
     assert_eq!(plane.drops(), [("discard-policy", 1), ("no-sa", 1)]);
     install(&plane, Action::Protect(None));
-    plane.seal(&frame(3), &mut out);
+    plane.seal(&packets::frame(3), &mut out);
     plane.clear();
     assert_eq!(plane.drops(), [("discard-policy", 1), ("no-sa", 2)]);
     assert!(out.trains().is_empty());
