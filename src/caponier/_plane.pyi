@@ -129,6 +129,8 @@ class Plane:
     def outbound_counters(self, handle: int) -> tuple[int, int, dict[str, int]]: ...
     def drops(self) -> dict[str, int]:
         """Packets dropped outside of any SA, by reason; ``queue-full`` and ``socket-full`` are what overran the workers."""
+    def audit_again(self) -> None:
+        """Report dropped packets anew: each kind of drop of each SA is reported once until this is called."""
     def event_fd(self) -> int: ...
     def events(self) -> list[tuple[str, int, dict[str, str | int]]]:
         """What happened since the last call: kind, number, details.
@@ -137,6 +139,11 @@ class Plane:
         ("expiring", handle), ("expired", handle): the soft or the hard lifetime of an outbound SA is over, once each; after
         the latter it seals nothing more, and drops as ``expired``. Without ESN an SA is expiring too when 90 % of its sequence
         numbers are used. ("inbound-expiring", spi), ("inbound-expired", spi): the same of an inbound SA; details: protocol.
+
+        ("dropped", number): an auditable event (RFC 4301 section 9); number: of an inbound SA the SPI, known or not, of an
+        outbound one the handle, or 0. Details: direction ("in" or "out"), reason, and what is known of protocol, sequence,
+        source, destination (of what came, or was to be sealed), and with ``selector-mismatch`` inner_source and
+        inner_destination. Keepalives and dummies are no faults, and not reported.
         """
 
 class Sealer:

@@ -10,7 +10,7 @@ import pytest
 from caponier.demo.topology import RIGHT
 from caponier.demo.traffic import ping, transfer
 from tests.plane.suites import GCM
-from tests.plane.tunnel import UDP4, UNLIMITED, Lifetime, Tunnel, eventually
+from tests.plane.tunnel import UDP4, UNLIMITED, Lifetime, Tunnel, eventually, told
 
 pytestmark = pytest.mark.privileged
 
@@ -42,11 +42,11 @@ def test_an_outbound_sa_ends(pair: Tunnel) -> None:
     with limited(pair, (0, 0, 3, 5), UNLIMITED):
         handle = left.handle
         assert answers(pair, 2) == 2
-        assert left.plane.events() == []
+        assert told(left.plane) == []
         assert answers(pair, 1) == 1
-        assert left.plane.events() == [("expiring", handle, {})]
+        assert told(left.plane) == [("expiring", handle, {})]
         assert answers(pair, 4) == 2
-        assert left.plane.events() == [("expired", handle, {})]
+        assert told(left.plane) == [("expired", handle, {})]
         assert left.outbound() == (5, 5 * 36, {"expired": 2})
 
 
@@ -57,7 +57,7 @@ def test_an_inbound_sa_ends(pair: Tunnel) -> None:
         assert answers(pair, 7) == 5
         assert right.inbound() == (5, 5 * 36, {"expired": 2})
         spi, details = right.spi_in, {"protocol": "esp"}
-        assert right.plane.events() == [("inbound-expiring", spi, details), ("inbound-expired", spi, details)]
+        assert told(right.plane) == [("inbound-expiring", spi, details), ("inbound-expired", spi, details)]
 
 
 def test_octets_of_a_stream_count(pair: Tunnel) -> None:
@@ -65,5 +65,5 @@ def test_octets_of_a_stream_count(pair: Tunnel) -> None:
     with limited(pair, (500_000, 0, 0, 0), (500_000, 0, 0, 0)):
         done = transfer(pair.world.alice, pair.world.bob, RIGHT.host, octets=1_000_000, filling=b"many octets")
         assert done.intact
-        assert [kind for kind, *_ in pair.left.plane.events()] == ["expiring"]
-        assert [kind for kind, *_ in pair.right.plane.events()] == ["inbound-expiring"]
+        assert [kind for kind, *_ in told(pair.left.plane)] == ["expiring"]
+        assert [kind for kind, *_ in told(pair.right.plane)] == ["inbound-expiring"]

@@ -6,10 +6,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from caponier.demo.topology import RIGHT
+from caponier.demo.topology import LEFT, RIGHT
 from caponier.demo.traffic import Ping, ping
 from tests.plane.suites import GCM
-from tests.plane.tunnel import POLICY, UDP4, Tunnel, eventually
+from tests.plane.tunnel import POLICY, UDP4, Tunnel, eventually, told
 
 pytestmark = pytest.mark.privileged
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.privileged
 def waiting(pair: Tunnel, pool: ThreadPoolExecutor, addresses: tuple[str, ...]) -> list[Future[Ping]]:
     """Requests of Alice's, one to each address, that have come as far as the plane."""
     asked = [pool.submit(ping, pair.world.alice, address, count=1, seconds=5) for address in addresses]
-    assert eventually(lambda: [kind for kind, *_ in pair.left.plane.events()] == ["acquire"])
+    assert eventually(lambda: [kind for kind, *_ in told(pair.left.plane)] == ["acquire"])
     return asked
 
 
@@ -42,3 +42,29 @@ def test_what_waits_for_a_policy_that_goes_is_lost(pair: Tunnel) -> None:
     assert pair.left.plane.drops().get("no-sa", 0) == before
     pair.left.plane.remove_policy(POLICY)
     assert pair.left.plane.drops()["no-sa"] == before + 1
+
+
+def test_a_drop_is_told_once_until_asked_again(pair: Tunnel) -> None:
+    """RFC 4303 section 4, RFC 4301 section 9: what an audit log wants to know, and no flood of it."""
+    left, right = pair.left, pair.right
+    with pair.protected(GCM, UDP4):
+        right.plane.remove_inbound(right.spi_in)
+        for number in (1, 3):
+            right.plane.audit_again()
+            right.plane.events()
+            assert ping(pair.world.alice, RIGHT.host, count=2, seconds=0.1).received == 0
+            assert [each for each in right.plane.events() if each[1] == left.spi_out] == [
+                (
+                    "dropped",
+                    left.spi_out,
+                    {
+                        "direction": "in",
+                        "protocol": "esp",
+                        "reason": "unknown-spi",
+                        "source": LEFT.outer,
+                        "destination": RIGHT.outer,
+                        "sequence": number,
+                    },
+                )
+            ]
+        right.install_inbound(GCM, UDP4)

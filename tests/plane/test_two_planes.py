@@ -27,6 +27,7 @@ from tests.plane.tunnel import (
     Tunnel,
     eventually,
     of,
+    told,
 )
 
 pytestmark = pytest.mark.privileged
@@ -198,7 +199,7 @@ def test_a_removed_outbound_sa_leaves_a_policy_that_asks_for_one(pair: Tunnel) -
         pair.left.install_outbound(GCM, UDP4)
         assert pair.left.handle != gone  # a handle is never used again: an old policy must not find a new SA
         assert silent(pair.world)
-        assert pair.left.plane.events() == [("acquire", POLICY, {})]
+        assert told(pair.left.plane) == [("acquire", POLICY, {})]
         pair.left.install_policy()
         # The new SA begins with sequence number 1, which the old one had not used. What waited for it goes first.
         assert eventually(lambda: pair.left.outbound()[0] == 6)
@@ -219,11 +220,11 @@ def assert_acquires(pair: Tunnel) -> None:
     plane = pair.left.plane
     before = plane.drops().get("no-sa", 0)
     for _ in range(2):
-        assert plane.events() == []
+        assert told(plane) == []
         assert not is_readable(plane.event_fd())
         assert silent(pair.world)
         assert is_readable(plane.event_fd())
-        assert plane.events() == [("acquire", POLICY, {})]
+        assert told(plane) == [("acquire", POLICY, {})]
     assert plane.drops().get("no-sa", 0) == before
 
 

@@ -25,6 +25,7 @@ PATIENCE = 5.0  #: seconds until something that must happen counts as not happen
 
 Selector = tuple[int, int, int, str, str]  #: as the plane takes it: protocol, ports, addresses
 Lifetime = tuple[int, int, int, int]  #: soft and hard octets, soft and hard packets
+Event = tuple[str, int, dict[str, str | int]]  #: kind, number, details
 UNLIMITED: Lifetime = (0, 0, 0, 0)
 
 _ALL = (0, 0, 65535)
@@ -100,6 +101,11 @@ def eventually(condition: Callable[[], bool]) -> bool:
 def raw_socket(gateway: Namespace, family: socket.AddressFamily, protocol: int) -> socket.socket:
     with gateway.inside():
         return socket.socket(family, socket.SOCK_RAW, protocol)
+
+
+def told(plane: Plane) -> list[Event]:
+    """The plane's events, but for those of an audit: which strangers' packets there are is not for every test to know."""
+    return [event for event in plane.events() if event[0] != "dropped"]
 
 
 def esp_socket(gateway: Namespace, carrier: Carrier) -> socket.socket:

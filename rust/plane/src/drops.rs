@@ -19,6 +19,11 @@ macro_rules! reasons {
             /// Number of reasons.
             pub const COUNT: usize = Self::ALL.len();
 
+            /// Whether something is wrong; a keepalive or a dummy does what it is for.
+            pub fn is_fault(self) -> bool {
+                !matches!(self, Self::Keepalive | Self::Dummy)
+            }
+
             /// The stable name, such as `bad-icv`.
             pub fn name(self) -> &'static str {
                 match self {

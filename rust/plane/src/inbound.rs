@@ -10,6 +10,7 @@ use crate::events::Events;
 use crate::inbox::Inbox;
 use crate::parameters::{Arrival, Mode, Protocol};
 use crate::plane::{Plane, Tables};
+use crate::report::Refused;
 use crate::sad::Inbound;
 use crate::standalone::tunnelled;
 
@@ -72,7 +73,7 @@ impl Plane {
         let mut run = Run::default();
         for (packet, arrival) in packets {
             if let Err(reason) = self.open_one(&tables, &mut run, packet, &arrival, inbox) {
-                self.count_drop(reason, 1);
+                self.drop_stray(reason, packet, &arrival);
             }
         }
         run.count(&self.events);
@@ -90,14 +91,14 @@ impl Plane {
         if arrival.encapsulated && octets == KEEPALIVE {
             return Err(Drop::Keepalive);
         }
-        let (spi, _) = match arrival.protocol {
+        let numbers = match arrival.protocol {
             Protocol::Esp => transform::peek_esp(octets, arrival.form)?,
             Protocol::Ah => transform::peek_ah(octets, arrival.form)?,
         };
-        let sa = run.sa(tables, arrival.protocol, spi, &self.events);
+        let sa = run.sa(tables, arrival.protocol, numbers.0, &self.events);
         let sa = sa.ok_or(Drop::UnknownSpi)?;
         if sa.watch.is_over(&self.events) {
-            sa.counters.dropped(Drop::Expired, 1);
+            self.drop_inbound(sa, Drop::Expired.into(), numbers, arrival);
             return Ok(());
         }
         match admit(sa, octets, arrival, inbox) {
@@ -105,7 +106,7 @@ impl Plane {
                 run.packets += 1;
                 run.octets += octets as u64;
             }
-            Err(reason) => sa.counters.dropped(reason, 1),
+            Err(refused) => self.drop_inbound(sa, refused, numbers, arrival),
         }
         Ok(())
     }
@@ -118,9 +119,9 @@ fn admit(
     octets: &mut [u8],
     arrival: &Arrival,
     inbox: &mut Inbox,
-) -> Result<usize, Drop> {
+) -> Result<usize, Refused> {
     if !sa.fits(arrival) {
-        return Err(Drop::WrongEncapsulation);
+        return Err(Drop::WrongEncapsulation.into());
     }
     let Opened { range, next_header } = sa.opener.open_in_place(octets, arrival.form)?;
     let opened = &mut octets[range];
@@ -137,24 +138,24 @@ fn admit_tunnelled(
     next_header: u8,
     arrival: &Arrival,
     inbox: &mut Inbox,
-) -> Result<usize, Drop> {
+) -> Result<usize, Refused> {
     let inner = tunnelled(payload, next_header)?;
     let packet = &mut payload[..inner.length];
     if !sa.admits(&inner) {
-        return Err(Drop::SelectorMismatch);
+        return Err(Refused::mismatch(&inner));
     }
     if sa.ecn && !ecn::take_over(packet, arrival.traffic_class) {
-        return Err(Drop::Congestion);
+        return Err(Drop::Congestion.into());
     }
     inbox.push(&inner, packet);
     Ok(packet.len())
 }
 
 /// The packet as it was before ESP or AH, with the addresses that it came with.
-fn admit_transported(sa: &Inbound, packet: &mut [u8], inbox: &mut Inbox) -> Result<usize, Drop> {
+fn admit_transported(sa: &Inbound, packet: &mut [u8], inbox: &mut Inbox) -> Result<usize, Refused> {
     let inner = Inner::parse(packet)?;
     if !sa.admits(&inner) {
-        return Err(Drop::SelectorMismatch);
+        return Err(Refused::mismatch(&inner));
     }
     if let Some(real) = &sa.nat {
         real.correct(packet, &inner); // what counts no addresses is right as it is
@@ -170,12 +171,12 @@ fn admit_bare(
     next_header: u8,
     arrival: &Arrival,
     inbox: &mut Inbox,
-) -> Result<usize, Drop> {
+) -> Result<usize, Refused> {
     let header = sa.plain_header(arrival);
     let mut scratch = inbox.take_scratch();
     let packet = header.write_packet(&mut scratch, payload, next_header);
     let admitted = packet
-        .ok_or(Drop::MalformedInner)
+        .ok_or(Drop::MalformedInner.into())
         .and_then(|range| admit_transported(sa, &mut scratch[range], inbox));
     inbox.give_back(scratch);
     admitted

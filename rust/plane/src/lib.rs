@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod acquisition;
+mod audit;
 mod counters;
 mod drops;
 mod error;
@@ -14,6 +15,7 @@ mod outbox;
 mod parameters;
 mod plane;
 mod prefix;
+mod report;
 mod sad;
 mod selector;
 mod spd;
@@ -32,8 +34,8 @@ pub use error::PlaneError;
 pub use inbox::Inbox;
 pub use outbox::{Outbox, Train};
 pub use parameters::{
-    Action, Arrival, Counters, DontFragment, Event, InboundParameters, Lifetime, Mode,
-    OutboundParameters, PolicyParameters, Protocol, Tunnel,
+    Action, Arrival, Counters, Direction, DontFragment, Dropped, Event, InboundParameters,
+    Lifetime, Mode, OutboundParameters, PolicyParameters, Protocol, Tunnel,
 };
 pub use plane::Plane;
 pub use selector::Selector;

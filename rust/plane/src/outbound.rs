@@ -98,7 +98,7 @@ impl Plane {
         out: &mut Outbox,
     ) {
         if let Err(reason) = self.seal_frame(tables, run, frame, out) {
-            self.count_drop(reason, 1);
+            self.drop_frame(reason, frame);
         }
     }
 
@@ -127,16 +127,16 @@ impl Plane {
             },
         };
         if sa.watch.is_over(&self.events) {
-            sa.counters.dropped(Drop::Expired, plan.count() as u64);
+            self.drop_outbound(sa, Drop::Expired, plan.count() as u64, &inner);
             return Ok(());
         }
         match sa.sealer.shape(&inner, packet) {
             Ok(shape) => {
-                let (packets, octets) = self.seal_plan(sa, &plan, &shape, out);
+                let (packets, octets) = self.seal_plan(sa, &plan, &shape, &inner, out);
                 run.packets += packets;
                 run.octets += octets;
             }
-            Err(reason) => sa.counters.dropped(reason, plan.count() as u64),
+            Err(reason) => self.drop_outbound(sa, reason, plan.count() as u64, &inner),
         }
         Ok(())
     }
@@ -147,11 +147,12 @@ impl Plane {
         sa: &Outbound,
         plan: &Plan<'_>,
         shape: &Shape,
+        inner: &Inner,
         out: &mut Outbox,
     ) -> (u64, u64) {
         let count = plan.count() as u64;
         if sa.sealer.sealed_len(shape, plan.length(0)) > sa.max_packet() {
-            sa.counters.dropped(Drop::TooBig, count);
+            self.drop_outbound(sa, Drop::TooBig, count, inner);
             return (0, 0);
         }
         let numbers = sa.sealer.reserve(plan.count());
@@ -169,18 +170,18 @@ impl Plane {
                     packets += 1;
                     octets += length as u64;
                 }
-                Err(reason) => sa.counters.dropped(reason, 1),
+                Err(reason) => self.drop_outbound(sa, reason, 1, inner),
             }
         }
         if missing > 0 {
-            self.exhaust(sa, missing);
+            self.exhaust(sa, missing, inner);
         }
         (packets, octets)
     }
 
     /// Count what found no sequence number, and report it once for the SA.
-    fn exhaust(&self, sa: &Outbound, missing: u64) {
-        sa.counters.dropped(Drop::SequenceExhausted, missing);
+    fn exhaust(&self, sa: &Outbound, missing: u64, inner: &Inner) {
+        self.drop_outbound(sa, Drop::SequenceExhausted, missing, inner);
         let event = Event::SequenceExhausted { handle: sa.handle };
         if sa.raise_exhausted() && !self.events.push(event) {
             sa.clear_exhausted();

@@ -8,6 +8,7 @@ use caponier_packet::sequence::Width;
 use caponier_packet::transport::nat::RealAddresses;
 use caponier_packet::transport::Form;
 
+use crate::drops::Drop;
 use crate::selector::Selector;
 
 /// The protocol of an SA.
@@ -229,11 +230,45 @@ pub enum Event {
         /// The SA's SPI.
         spi: u32,
     },
+    /// A packet was dropped, the first of its SA for this reason (RFC 4301 section 9). Until [`crate::Plane::audit_again`]
+    /// no other one is told of that SA for that reason.
+    Dropped(Dropped),
     /// A socket or the TUN interface failed for good.
     PortFailed {
         /// The system's error number.
         errno: i32,
     },
+}
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the sockets to the TUN interface.
+    In,
+    /// From the TUN interface to the sockets.
+    Out,
+}
+
+/// What an audit log wants to know of a packet that was dropped (RFC 4301 sections 5.1.1 and 5.2, RFC 4303 section 4, RFC
+/// 4302 section 4), as far as the packet and the socket told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Why.
+    pub reason: Drop,
+    /// Which way it went.
+    pub direction: Direction,
+    /// Inbound the SPI, also where no SA has it; outbound the SA's handle; 0 where there is neither.
+    pub number: u64,
+    /// ESP or AH.
+    pub protocol: Option<Protocol>,
+    /// Outbound, of the packet that was to be sealed; inbound, of what came.
+    pub source: Option<IpAddr>,
+    /// As `source`.
+    pub destination: Option<IpAddr>,
+    /// The lower half of the sequence number; outbound the last that the SA used.
+    pub sequence: Option<u32>,
+    /// Inbound, where what came out is not what the SA may carry: its source and destination.
+    pub inner: Option<(IpAddr, IpAddr)>,
 }
 
 /// What one SA carried since its installation.

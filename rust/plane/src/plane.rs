@@ -3,6 +3,7 @@
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::acquisition::Acquisition;
+use crate::audit::{Round, Told};
 use crate::counters::DropCounters;
 use crate::drops::Drop;
 use crate::error::PlaneError;
@@ -25,6 +26,9 @@ pub struct Plane {
     tables: RwLock<Tables>,
     pub(crate) drops: DropCounters,
     pub(crate) events: Events,
+    /// Which drops of no SA were told.
+    pub(crate) told: Told,
+    pub(crate) round: Round,
     pub(crate) acquisition: Acquisition,
 }
 
@@ -49,6 +53,8 @@ impl Plane {
             }),
             drops: DropCounters::new(),
             events: Events::default(),
+            told: Told::default(),
+            round: Round::default(),
             acquisition: Acquisition::default(),
         }
     }
@@ -182,6 +188,11 @@ impl Plane {
             }
         }
         events
+    }
+
+    /// Report dropped packets anew: of each SA, and of none, the next one for each reason.
+    pub fn audit_again(&self) {
+        self.round.begin();
     }
 
     /// Queue an event that happened outside, such as [`Event::PortFailed`]. Lost if thousands are waiting.

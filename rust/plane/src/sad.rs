@@ -114,7 +114,7 @@ pub(crate) struct Outbound {
     pub(crate) tunnel: Tunnel,
     pub(crate) counters: SaCounters,
     pub(crate) watch: Watch,
-    protocol: Protocol,
+    pub(crate) protocol: Protocol,
     form: Form,
     /// Of transport mode: the addresses of its packets, source and destination. They stay when the tunnel moves: the
     /// connections of the host do not.

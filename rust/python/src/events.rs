@@ -1,6 +1,6 @@
 //! Events as Python sees them: what happened, to what, and its details.
 
-use caponier_plane::{Event, Protocol};
+use caponier_plane::{Direction, Dropped, Event, Protocol};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -22,9 +22,41 @@ pub fn tuple(py: Python<'_>, event: Event) -> PyResult<EventTuple<'_>> {
             details.set_item("protocol", name(protocol))?;
             ("inbound-expired", u64::from(spi))
         }
+        Event::Dropped(dropped) => {
+            describe(&details, &dropped)?;
+            ("dropped", dropped.number)
+        }
         Event::PortFailed { errno } => ("port-failed", u64::from(errno.unsigned_abs())),
     };
     Ok((kind, number, details))
+}
+
+/// What is known of a packet that was dropped.
+fn describe(details: &Bound<'_, PyDict>, dropped: &Dropped) -> PyResult<()> {
+    let direction = match dropped.direction {
+        Direction::In => "in",
+        Direction::Out => "out",
+    };
+    details.set_item("direction", direction)?;
+    details.set_item("reason", dropped.reason.name())?;
+    if let Some(protocol) = dropped.protocol {
+        details.set_item("protocol", name(protocol))?;
+    }
+    if let Some(sequence) = dropped.sequence {
+        details.set_item("sequence", sequence)?;
+    }
+    let inner = dropped.inner.unzip();
+    for (key, address) in [
+        ("source", dropped.source),
+        ("destination", dropped.destination),
+        ("inner_source", inner.0),
+        ("inner_destination", inner.1),
+    ] {
+        if let Some(address) = address {
+            details.set_item(key, address.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 fn name(protocol: Protocol) -> &'static str {

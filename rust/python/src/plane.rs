@@ -297,6 +297,11 @@ impl Plane {
         self.plane.drops().into_iter().chain(overruns).collect()
     }
 
+    /// Report dropped packets anew.
+    fn audit_again(&self) {
+        self.plane.audit_again();
+    }
+
     /// A descriptor that is readable while there are events.
     fn event_fd(&self) -> RawFd {
         self.woken.fd()

@@ -49,7 +49,7 @@ fn lifetimes() -> [Lifetime; 2] {
 fn steps(plane: &Plane, mut step: impl FnMut(u8)) -> Vec<Vec<Event>> {
     let one = |number| {
         step(number);
-        plane.take_events()
+        packets::told(plane)
     };
     (0..10).map(one).collect()
 }
@@ -123,7 +123,7 @@ fn a_batch_may_overshoot() {
         (counters.packets, counters.drops),
         (8, vec![("expired", 8)])
     );
-    let told = plane.take_events();
+    let told = packets::told(&plane);
     assert_eq!(
         told,
         [Event::Expiring { handle }, Event::Expired { handle }]

@@ -1,5 +1,6 @@
 //! Properties of the plane as its users see it: through its public calls, against definitions that are written here anew.
 
+mod audit;
 mod batches;
 mod junk;
 mod lifetimes;

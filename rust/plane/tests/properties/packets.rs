@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use caponier_packet::virtio::Header;
 use caponier_plane::{
-    ecn, Action, Arrival, DontFragment, Form, InboundParameters, Inbox, KeyMaterial, Lifetime,
-    Mode, OutboundParameters, Outbox, Plane, PolicyParameters, Protocol, Selector, Tunnel, Width,
+    ecn, Action, Arrival, DontFragment, Event, Form, InboundParameters, Inbox, KeyMaterial,
+    Lifetime, Mode, OutboundParameters, Outbox, Plane, PolicyParameters, Protocol, Selector,
+    Tunnel, Width,
 };
 
 pub const TCP: u8 = 6;
@@ -214,4 +215,11 @@ pub fn sent(spi: u32, out: &Outbox) -> Vec<u8> {
     inbox.finish();
     let last = |frame: &[u8]| frame.last().copied().expect("a frame");
     inbox.frames().map(last).collect()
+}
+
+/// The events, but for those of an audit.
+pub fn told(plane: &Plane) -> Vec<Event> {
+    let mut events = plane.take_events();
+    events.retain(|event| !matches!(event, Event::Dropped(_)));
+    events
 }

@@ -34,7 +34,7 @@ fn packets_without_an_sa_wait_for_it() {
         plane.seal(&packets::frame(number), &mut out);
     }
     assert!(out.trains().is_empty());
-    assert_eq!(plane.take_events(), [Event::Acquire { policy: 1 }]);
+    assert_eq!(packets::told(&plane), [Event::Acquire { policy: 1 }]);
     assert_eq!(plane.drops(), [("no-sa", 4)]); // what is kept is not dropped
     install(&plane, Action::Protect(None)); // the same again changes nothing
     assert_eq!(woken.load(Ordering::Relaxed), 0);
