@@ -64,7 +64,8 @@ class Plane:
         ``nat``, transport mode through NAT: the addresses, source and destination, that the peer's checksums counted (RFC
         3948 section 3.1.2). ``ecn``: whether the ECN of the outer header is taken over (RFC 6040).
         ``lifetime``: soft octets, hard octets, soft packets, hard packets, 0 for no limit; of the packets that come out. A
-        batch may overshoot. Not yet obeyed: ``remote_port``, ``interface``, ``clamp``.
+        batch may overshoot. ``remote_port``: of an SA in UDP, to report packets from another address
+        or port (RFC 7296 section 2.23); 0 not to. Not yet obeyed: ``interface``, ``clamp``.
         """
     def install_outbound(
         self,
@@ -97,6 +98,8 @@ class Plane:
         None to copy that of the inner one, or 0 to 63; ``ecn``, False to clear it (RFC 6040 section 4.1).
         ``lifetime``: as inbound. Not yet obeyed: ``df`` ("copy", "set" or "clear"), ``path_mtu``, ``clamp``.
         """
+    def move_inbound(self, spi: int, *, protocol: str = "esp", remote_address: str, remote_port: int) -> None:
+        """Tell where the peer of an inbound SA is now, so that packets from there are no ``peer-moved``."""
     def move_outbound(
         self, handle: int, *, local_address: str, local_port: int, remote_address: str, remote_port: int
     ) -> None:
@@ -139,6 +142,9 @@ class Plane:
         ("expiring", handle), ("expired", handle): the soft or the hard lifetime of an outbound SA is over, once each; after
         the latter it seals nothing more, and drops as ``expired``. Without ESN an SA is expiring too when 90 % of its sequence
         numbers are used. ("inbound-expiring", spi), ("inbound-expired", spi): the same of an inbound SA; details: protocol.
+
+        ("peer-moved", spi): an authenticated, new packet came in UDP from another address or port than the SA's; details:
+        protocol, address, port. Once until it is taken, or ``move_inbound`` tells the new one.
 
         ("dropped", number): an auditable event (RFC 4301 section 9); number: of an inbound SA the SPI, known or not, of an
         outbound one the handle, or 0. Details: direction ("in" or "out"), reason, and what is known of protocol, sequence,

@@ -9,7 +9,7 @@ import pytest
 from caponier.demo.topology import LEFT, RIGHT
 from caponier.demo.traffic import Ping, ping
 from tests.plane.suites import GCM
-from tests.plane.tunnel import POLICY, UDP4, Tunnel, eventually, told
+from tests.plane.tunnel import POLICY, PORT, UDP4, Tunnel, eventually, told
 
 pytestmark = pytest.mark.privileged
 
@@ -27,9 +27,12 @@ def test_the_first_packets_wait_for_their_sa(pair: Tunnel) -> None:
     pair.left.install_policy(outbound=False)
     with ThreadPoolExecutor() as pool:
         asked = waiting(pair, pool, (RIGHT.host, RIGHT.host6))
-        with pair.protected(GCM, UDP4):
-            assert [each.result().received for each in asked] == [1, 1]
-            assert pair.left.outbound()[0] == 2
+        for end in (pair.right, pair.left):  # what waits is sent at once, to somebody who can open it
+            end.install(GCM, UDP4)
+        assert [each.result().received for each in asked] == [1, 1]
+        assert pair.left.outbound()[0] == 2
+        for end in pair.ends:
+            end.remove()
     assert pair.left.plane.drops().get("no-sa", 0) == before
 
 
@@ -68,3 +71,17 @@ def test_a_drop_is_told_once_until_asked_again(pair: Tunnel) -> None:
                 )
             ]
         right.install_inbound(GCM, UDP4)
+
+
+def test_a_peer_that_came_from_elsewhere_is_told(pair: Tunnel) -> None:
+    """RFC 7296 section 2.23: an authenticated packet in UDP from another port than the SA's; its packets are carried on."""
+    right = pair.right
+    with pair.protected(GCM, UDP4):
+        right.plane.remove_inbound(right.spi_in)
+        right.install_inbound(GCM, UDP4, remote_port=PORT + 1)
+        assert ping(pair.world.alice, RIGHT.host, count=2).received == 2
+        here = {"protocol": "esp", "address": LEFT.outer, "port": PORT}
+        assert told(right.plane) == [("peer-moved", right.spi_in, here)]
+        right.plane.move_inbound(right.spi_in, remote_address=LEFT.outer, remote_port=PORT)
+        assert ping(pair.world.alice, RIGHT.host, count=2).received == 2
+        assert told(right.plane) == []

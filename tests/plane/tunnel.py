@@ -190,6 +190,7 @@ class End:
         local: list[Selector] | None = None,
         remote: list[Selector] | None = None,
         lifetime: Lifetime = UNLIMITED,
+        remote_port: int = 0,
     ) -> None:
         self.plane.install_inbound(
             spi=self.spi_in,
@@ -199,6 +200,7 @@ class End:
             remote=of(self.there) if remote is None else remote,
             local_address=carrier.address(self.here),
             remote_address=carrier.address(self.there),
+            remote_port=remote_port,
             lifetime=lifetime,
         )
 

@@ -105,6 +105,9 @@ impl Plane {
             Ok(octets) => {
                 run.packets += 1;
                 run.octets += octets as u64;
+                if sa.peer.has_moved(arrival) {
+                    self.report_move(sa, numbers.0, arrival);
+                }
             }
             Err(refused) => self.drop_inbound(sa, refused, numbers, arrival),
         }

@@ -13,6 +13,7 @@ mod lifetime;
 mod outbound;
 mod outbox;
 mod parameters;
+mod peer;
 mod plane;
 mod prefix;
 mod report;

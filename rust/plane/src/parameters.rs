@@ -86,7 +86,7 @@ pub struct InboundParameters {
     pub local_address: IpAddr,
     /// The peer's outer address.
     pub remote_address: IpAddr,
-    /// The peer's UDP port; 0 for without encapsulation.
+    /// The peer's UDP port, to report when it moves; 0 for without encapsulation, or not to report.
     pub remote_port: u16,
     /// The TUN interface that what comes out goes to.
     pub interface: u32,
@@ -229,6 +229,18 @@ pub enum Event {
         protocol: Protocol,
         /// The SA's SPI.
         spi: u32,
+    },
+    /// An authenticated packet of the inbound SA came in UDP from another address or port than the SA's (RFC 7296 section
+    /// 2.23). Told once until the event is taken, or [`crate::Plane::move_inbound`] tells the new one.
+    PeerMoved {
+        /// The SA's protocol.
+        protocol: Protocol,
+        /// The SA's SPI.
+        spi: u32,
+        /// Where it came from.
+        address: IpAddr,
+        /// The port it came from.
+        port: u16,
     },
     /// A packet was dropped, the first of its SA for this reason (RFC 4301 section 9). Until [`crate::Plane::audit_again`]
     /// no other one is told of that SA for that reason.

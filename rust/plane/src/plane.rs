@@ -1,5 +1,6 @@
 //! The plane as the control side sees it. The data path is in `outbound` and `inbound`.
 
+use std::net::IpAddr;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::acquisition::Acquisition;
@@ -35,6 +36,25 @@ pub struct Plane {
 pub(crate) struct Tables {
     pub(crate) sad: Sad,
     pub(crate) spd: Spd,
+}
+
+impl Tables {
+    /// Somebody took the event: what it tells of may be told again.
+    fn took(&self, event: &Event) {
+        match event {
+            Event::Acquire { policy } => {
+                if let Some(policy) = self.spd.policy(*policy) {
+                    policy.clear_acquire();
+                }
+            }
+            Event::PeerMoved { protocol, spi, .. } => {
+                if let Some(sa) = self.sad.inbound(*protocol, *spi) {
+                    sa.peer.clear();
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Default for Plane {
@@ -86,6 +106,20 @@ impl Plane {
     /// No SA has this handle, or the tunnel is none.
     pub fn move_outbound(&self, handle: u64, tunnel: Tunnel) -> Result<(), PlaneError> {
         self.write().sad.move_outbound(handle, tunnel)
+    }
+
+    /// Tell where the peer of an inbound SA is now.
+    ///
+    /// # Errors
+    /// No SA has this SPI, or the address is of another family.
+    pub fn move_inbound(
+        &self,
+        protocol: Protocol,
+        spi: u32,
+        address: IpAddr,
+        port: u16,
+    ) -> Result<(), PlaneError> {
+        self.write().sad.move_inbound(protocol, spi, address, port)
     }
 
     /// Remove an inbound SA and wipe its keys.
@@ -181,11 +215,7 @@ impl Plane {
         let events = self.events.take();
         let tables = self.read();
         for event in &events {
-            if let Event::Acquire { policy } = event {
-                if let Some(policy) = tables.spd.policy(*policy) {
-                    policy.clear_acquire();
-                }
-            }
+            tables.took(event);
         }
         events
     }

@@ -1,4 +1,4 @@
-//! What is told of a packet that is dropped: the auditable events of RFC 4301 section 9, RFC 4303 section 4 and RFC 4302
+//! What is told of a packet that came from elsewhere, or is dropped: the auditable events of RFC 4301 section 9, RFC 4303 section 4 and RFC 4302
 //! section 4.
 
 use std::net::IpAddr;
@@ -73,6 +73,20 @@ impl Plane {
                 ..Dropped::inbound(reason, arrival)
             }
         });
+    }
+
+    /// The peer of an inbound SA moved.
+    #[cold]
+    pub(crate) fn report_move(&self, sa: &Inbound, spi: u32, arrival: &Arrival) {
+        let event = Event::PeerMoved {
+            protocol: arrival.protocol,
+            spi,
+            address: arrival.remote.to_canonical(),
+            port: arrival.remote_port,
+        };
+        if !self.events.push(event) {
+            sa.peer.clear(); // the queue is full: a later packet tries again
+        }
     }
 
     #[inline]

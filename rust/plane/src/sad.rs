@@ -16,6 +16,7 @@ use crate::events::Events;
 use crate::lifetime::{Owner, Watch};
 use crate::outbox::Lane;
 use crate::parameters::{Arrival, InboundParameters, Mode, OutboundParameters, Protocol, Tunnel};
+use crate::peer::Peer;
 use crate::selector::{self, Selector};
 use crate::standalone::{Opener, Sealer};
 use crate::transforms::Association;
@@ -33,6 +34,7 @@ pub(crate) struct Inbound {
     pub(crate) ecn: bool,
     pub(crate) counters: SaCounters,
     pub(crate) watch: Watch,
+    pub(crate) peer: Peer,
     local: Vec<Selector>,
     remote: Vec<Selector>,
     local_address: IpAddr,
@@ -58,11 +60,22 @@ impl Inbound {
             ecn: p.ecn,
             counters: SaCounters::new(),
             watch: Watch::new(Owner::Inbound(p.protocol, p.spi), p.lifetime),
+            peer: Peer::new(p.remote_address, p.remote_port),
             local: p.local.clone(),
             remote: p.remote.clone(),
             local_address: p.local_address,
             remote_address: p.remote_address,
         })
+    }
+
+    /// The peer is elsewhere now. In transport mode what comes out has the addresses that it had before.
+    fn move_to(&mut self, address: IpAddr, port: u16) -> Result<(), PlaneError> {
+        same_family(self.local_address, address)?;
+        if self.mode == Mode::Tunnel {
+            self.remote_address = address;
+        }
+        self.peer = Peer::new(address, port);
+        Ok(())
     }
 
     /// Whether a packet may come out of it (RFC 4301 section 5.2, step 4). In transport mode its addresses are those of the
@@ -260,6 +273,18 @@ impl Sad {
     pub(crate) fn move_outbound(&mut self, handle: u64, tunnel: Tunnel) -> Result<(), PlaneError> {
         let sa = self.outbound.get_mut(&handle);
         sa.ok_or(PlaneError::UnknownHandle(handle))?.move_to(tunnel)
+    }
+
+    pub(crate) fn move_inbound(
+        &mut self,
+        protocol: Protocol,
+        spi: u32,
+        address: IpAddr,
+        port: u16,
+    ) -> Result<(), PlaneError> {
+        let sa = self.inbound.get_mut(&(protocol, spi));
+        let sa = sa.ok_or(PlaneError::UnknownSpi(spi, protocol))?;
+        sa.move_to(address, port)
     }
 
     pub(crate) fn remove_inbound(

@@ -22,6 +22,17 @@ pub fn tuple(py: Python<'_>, event: Event) -> PyResult<EventTuple<'_>> {
             details.set_item("protocol", name(protocol))?;
             ("inbound-expired", u64::from(spi))
         }
+        Event::PeerMoved {
+            protocol,
+            spi,
+            address,
+            port,
+        } => {
+            details.set_item("protocol", name(protocol))?;
+            details.set_item("address", address.to_string())?;
+            details.set_item("port", port)?;
+            ("peer-moved", u64::from(spi))
+        }
         Event::Dropped(dropped) => {
             describe(&details, &dropped)?;
             ("dropped", dropped.number)

@@ -220,6 +220,22 @@ impl Plane {
             .map_err(refused)
     }
 
+    /// Tell where the peer of an inbound SA is now.
+    #[pyo3(signature = (spi, *, protocol = "esp", remote_address, remote_port))]
+    fn move_inbound(
+        &self,
+        spi: u32,
+        protocol: &str,
+        remote_address: &str,
+        remote_port: u16,
+    ) -> PyResult<()> {
+        let protocol = parse::protocol(protocol)?;
+        let address = parse::address(remote_address)?;
+        self.plane
+            .move_inbound(protocol, spi, address, remote_port)
+            .map_err(refused)
+    }
+
     /// Remove an inbound SA.
     #[pyo3(signature = (spi, protocol = "esp"))]
     fn remove_inbound(&self, spi: u32, protocol: &str) -> PyResult<()> {

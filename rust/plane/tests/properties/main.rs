@@ -5,6 +5,7 @@ mod batches;
 mod junk;
 mod lifetimes;
 mod packets;
+mod peers;
 mod pipeline;
 mod spd;
 mod transforms;
