@@ -19,7 +19,21 @@ from caponier.demo.topology import LEFT, RIGHT, Topology
 from caponier.demo.traffic import ping, transfer
 from caponier.protocols.ike.policy import Ports
 from tests.plane.suites import GCM
-from tests.plane.tunnel import CARRIERS, MARK, RAW4, UDP4, UDP6, Carrier, End, Tunnel, eventually, route
+from tests.plane.tunnel import (
+    AH,
+    CARRIERS,
+    ESP,
+    MARK,
+    RAW4,
+    UDP4,
+    UDP6,
+    Carrier,
+    End,
+    Tunnel,
+    eventually,
+    raw_socket,
+    route,
+)
 
 pytestmark = pytest.mark.privileged
 
@@ -53,7 +67,7 @@ def steered_plane(gateway: Namespace, there: str, workers: int = WORKERS) -> Ite
         with closing(plane):
             for each in sockets.esp_udp:
                 plane.attach_udp(each.fileno())
-            for each in sockets.esp_raw:
+            for each in sockets.raw:
                 plane.attach_raw(each.fileno())
             plane.start()
             route(gateway, plane.interface, RIGHT if there == "right" else LEFT)
@@ -240,24 +254,26 @@ def test_udp_is_steered_by_the_spi(world: Topology, carrier: Carrier, workers: i
 
 @pytest.mark.parametrize("workers", [1, 2, 4, 6, 64])
 @pytest.mark.parametrize("carrier", CARRIERS[2:], ids=lambda carrier: carrier.name)
-def test_raw_esp_is_steered_by_the_spi(world: Topology, carrier: Carrier, workers: int) -> None:
+@pytest.mark.parametrize("protocol", [ESP, AH])
+def test_raw_packets_are_steered_by_the_spi(world: Topology, carrier: Carrier, workers: int, protocol: int) -> None:
     """The system gives a raw packet to every raw socket; just one keeps it."""
-    with daemons_sockets(world.gw2, workers) as sockets, sending(world, carrier) as source:
-        group = [each for each in sockets.esp_raw if each.family == carrier.family]
+    with daemons_sockets(world.gw2, workers) as sockets, raw_socket(world.gw1, carrier.family, protocol) as source:
+        raw = [each for each in sockets.raw if each.family == carrier.family]
+        group = [each for each in raw if each.proto == protocol]
         assert len(group) == max(1, min(workers // 2, 4))
         for each in group:
             each.setblocking(False)
         for spi in (0x100, 0x1234_5678, 0xFFFF_FFFF, 0x8000_0001, 0x8000_0000):
-            source.sendto(struct.pack("!II", spi, 1), (carrier.address(RIGHT), 0))
+            header = struct.pack("!II", spi, 1) if protocol == ESP else struct.pack("!III", 0x3B010000, spi, 1)
+            source.sendto(header, (carrier.address(RIGHT), 0))
             assert arrived(group) == spi % len(group)
 
 
 @contextmanager
 def sending(world: Topology, carrier: Carrier) -> Iterator[socket.socket]:
-    """A socket of the left gateway."""
-    kind, protocol = (socket.SOCK_DGRAM, 0) if carrier.encapsulated else (socket.SOCK_RAW, 50)
+    """A UDP socket of the left gateway."""
     with world.gw1.inside():
-        made = socket.socket(carrier.family, kind, protocol)
+        made = socket.socket(carrier.family, socket.SOCK_DGRAM)
     with made:
         yield made
 
@@ -325,7 +341,7 @@ def test_a_socket_that_fails_stops_no_other(world: Topology) -> None:
         with closing(plane):
             for each in sockets.esp_udp:
                 plane.attach_udp(each.fileno())
-            for each in sockets.esp_raw:
+            for each in sockets.raw:
                 plane.attach_raw(each.fileno())
             plane.start()
             route(world.gw1, plane.interface, RIGHT)

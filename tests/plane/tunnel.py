@@ -18,7 +18,7 @@ from tests.plane.suites import Suite
 
 MARK = 0x4350
 PORT = 4500
-ESP = 50
+ESP, AH = 50, 51
 MTU = 1400  #: of the TUN interfaces
 POLICY = 1
 PATIENCE = 5.0  #: seconds until something that must happen counts as not happening
@@ -95,6 +95,11 @@ def eventually(condition: Callable[[], bool]) -> bool:
     return True
 
 
+def raw_socket(gateway: Namespace, family: socket.AddressFamily, protocol: int) -> socket.socket:
+    with gateway.inside():
+        return socket.socket(family, socket.SOCK_RAW, protocol)
+
+
 def esp_socket(gateway: Namespace, carrier: Carrier) -> socket.socket:
     """A socket in ``gateway`` that ESP comes and goes by."""
     with gateway.inside():
@@ -120,6 +125,10 @@ def running_plane(gateway: Namespace, other: Site, *, workers: int = 1) -> Itera
         for carrier in CARRIERS:
             with esp_socket(gateway, carrier) as made:
                 (plane.attach_udp if carrier.encapsulated else plane.attach_raw)(made.fileno())
+        for family in _FAMILIES.values():
+            for protocol in (AH, socket.IPPROTO_RAW):
+                with raw_socket(gateway, family, protocol) as made:
+                    plane.attach_raw(made.fileno())
         plane.start()
         route(gateway, plane.interface, other)
         yield plane
@@ -213,6 +222,10 @@ class End:
 
     def inbound(self) -> tuple[int, int, dict[str, int]]:
         return self.plane.inbound_counters(self.spi_in)
+
+    def inbound_of(self, protocol: str) -> tuple[int, int, dict[str, int]]:
+        """Of the inbound SA of a protocol, "esp" or "ah"."""
+        return self.plane.inbound_counters(self.spi_in, protocol)
 
     def outbound(self) -> tuple[int, int, dict[str, int]]:
         return self.plane.outbound_counters(self.handle)

@@ -39,6 +39,9 @@ pub enum PlaneError {
     /// RFC 3948 section 1.1: "the IPsec AH protocol" is not encapsulated, for it covers the addresses that a NAT changes.
     #[error("AH is not carried in UDP; ports 0 and 0 are allowed, got {0} and {1}")]
     AhInUdp(u16, u16),
+    /// Without UDP, the packets of transport mode have their own IP header.
+    #[error("an SA in transport mode without UDP does not move: its packets have addresses of its own")]
+    TransportMoves,
     /// AH in tunnel mode seals the outer header too.
     #[error("AH in tunnel mode needs the tunnel's addresses")]
     NoAddresses,

@@ -173,8 +173,13 @@ impl Outbound {
 
     fn move_to(&mut self, tunnel: Tunnel) -> Result<(), PlaneError> {
         check_tunnel(self.protocol, &tunnel)?;
+        let form = self.sealer.form(&tunnel);
+        let stays = self.addresses.is_none_or(|own| own == (tunnel.local, tunnel.remote));
+        if form == Form::Whole && !stays {
+            return Err(PlaneError::TransportMoves);
+        }
         self.sealer.move_to(&tunnel)?;
-        self.form = self.sealer.form(&tunnel);
+        self.form = form;
         self.tunnel = tunnel;
         Ok(())
     }

@@ -143,7 +143,7 @@ class Daemon:
         undo.callback(self._sockets.close)
         self._engine = UserspaceEngine(table.interface, table.mark, workers)
         undo.callback(self._engine.close)
-        self._engine.attach(self._sockets.esp_udp, self._sockets.esp_raw)
+        self._engine.attach(self._sockets.esp_udp, self._sockets.raw)
         self._routes = Routes(self._engine.interface, table.table, table.mark, table.mtu)
         undo.callback(self._routes.close)
         self._guard = self._stand_guard(undo)

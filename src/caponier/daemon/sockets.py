@@ -1,11 +1,12 @@
-"""The sockets: IKE on 500 and 4500 for both families, ESP in UDP on 4500, ESP on protocol 50.
+"""The sockets: IKE on 500 and 4500 for both families, ESP in UDP on 4500, ESP and AH on protocols 50 and 51.
 
 On the encapsulated port the sockets of each family stand in one ``SO_REUSEPORT`` group: the daemon's first, then one for
 each worker of the plane. A classic BPF program (socket(7), SO_ATTACH_REUSEPORT_CBPF) looks at the first four octets: zero
 is the non-ESP marker (RFC 3948 section 2.2) and goes to the daemon; anything else is an SPI, and all packets of an SPI go
 to one worker, in their order. What is too short to have four octets goes to the daemon too, which drops it.
 
-The system gives a packet of protocol 50 to every raw socket, so each worker's takes only its own part of the SPIs.
+The system gives a packet of protocol 50 or 51 to every raw socket of it, so each worker's takes only its own part of the
+SPIs. Packets whose IP header the plane wrote itself leave through one more of each family, of IPPROTO_RAW (raw(7)).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import errno
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -86,12 +87,12 @@ class Sockets:
     Attributes:
         ike: the daemon's own.
         esp_udp: for the plane: ESP in UDP.
-        esp_raw: for the plane: protocol 50.
+        raw: for the plane: protocols 50 and 51, and IPPROTO_RAW.
     """
 
     ike: tuple[IkePort, ...]
     esp_udp: tuple[socket.socket, ...]
-    esp_raw: tuple[socket.socket, ...]
+    raw: tuple[socket.socket, ...]
 
     def send(self, datagram: Datagram | NatKeepalive) -> None:
         """Send a datagram from where its path says; with the marker where IKE shares its port with ESP.
@@ -109,7 +110,7 @@ class Sockets:
         raise OSError(errno.EADDRNOTAVAIL, f"no socket for {path.local} port {path.local_port}")
 
     def close(self) -> None:
-        for each in (*(port.endpoint for port in self.ike), *self.esp_udp, *self.esp_raw):
+        for each in (*(port.endpoint for port in self.ike), *self.esp_udp, *self.raw):
             each.close()
 
 
@@ -139,10 +140,7 @@ def open_sockets(ports: Ports, mark: int, workers: int = 1) -> Sockets:
                 udp.append(_udp(family, ports.encapsulated, mark, shared=True))
                 undo.callback(udp[-1].close)
             _steer(ours, workers)
-            parts = max(1, min(workers // 2, _MAX_RAW))
-            for part in range(parts):
-                raw.append(_raw(family, part, parts))
-                undo.callback(raw[-1].close)
+            raw += _raw_sockets(family, workers, undo)
             ike += [IkePort(alone, family, ports.ike, False), IkePort(ours, family, ports.encapsulated, True)]
         undo.pop_all()
     return Sockets(tuple(ike), tuple(udp), tuple(raw))
@@ -199,35 +197,55 @@ def _explained(error: OSError, port: int) -> CaponierError:
     )
 
 
-def _raw(family: socket.AddressFamily, part: int, parts: int) -> socket.socket:
-    """A raw socket for the SPIs that leave the remainder ``part`` when divided by ``parts``."""
+def _raw_sockets(family: socket.AddressFamily, workers: int, undo: ExitStack) -> Iterator[socket.socket]:
+    """Those of one family: for each protocol so many that no worker has to read all of it, and the one that only sends."""
+    parts = max(1, min(workers // 2, _MAX_RAW))
+    for protocol in (socket.IPPROTO_ESP, socket.IPPROTO_AH):
+        for part in range(parts):
+            made = undo.enter_context(closing(_raw(family, protocol)))
+            if parts > 1:
+                _attach(made, SO_ATTACH_FILTER, _part_of_spis(family, protocol, part, parts))
+            yield made
+    sender = undo.enter_context(closing(_raw(family, socket.IPPROTO_RAW)))
+    _attach(sender, SO_ATTACH_FILTER, (_DROP,))  # nobody reads it
+    yield sender
+
+
+def _raw(family: socket.AddressFamily, protocol: int) -> socket.socket:
     try:
-        made = socket.socket(family, socket.SOCK_RAW, 50)
+        return socket.socket(family, socket.SOCK_RAW, protocol)
     except OSError as error:
-        raise EngineError(f"no raw socket for ESP: {error.strerror}", hint="the daemon needs CAP_NET_RAW") from None
-    if parts > 1:
-        _attach(made, SO_ATTACH_FILTER, _part_of_spis(family, part, parts))
-    return made
+        raise EngineError(
+            f"no raw socket for ESP and AH: {error.strerror}", hint="the daemon needs CAP_NET_RAW"
+        ) from None
 
 
 #: operation, jump if true, jump if false, operand (linux/filter.h)
 _Instruction = tuple[int, int, int, int]
 
+_KEEP: _Instruction = (0x06, 0, 0, 0xFFFF_FFFF)  #: return all of it
+_DROP: _Instruction = (0x06, 0, 0, 0)  #: return nothing
 
-def _part_of_spis(family: socket.AddressFamily, part: int, parts: int) -> tuple[_Instruction, ...]:
-    """Answers with the octets to keep: all or none. It sees the IPv4 header, but not that of IPv6 (raw(7), ipv6(7))."""
-    load: tuple[_Instruction, ...] = ((0x20, 0, 0, 0),)  # A = first word
+
+def _part_of_spis(family: socket.AddressFamily, protocol: int, part: int, parts: int) -> tuple[_Instruction, ...]:
+    """Keep packets whose SPI leaves the remainder ``part`` when divided by ``parts``.
+
+    Answers with the octets to keep: all or none. It sees the IPv4 header, but not that of IPv6 (raw(7), ipv6(7)). The SPI is
+    the first word of ESP (RFC 4303 section 2), the second of AH (RFC 4302 section 2).
+    """
+    at = 0 if protocol == socket.IPPROTO_ESP else 4
+    load: tuple[_Instruction, ...] = ((0x20, 0, 0, at),)  # A = the word there
     if family == socket.AF_INET:
         load = (
             (0xB1, 0, 0, 0),  # X = length of the IPv4 header
-            (0x40, 0, 0, 0),  # A = the word there
+            (0x40, 0, 0, at),  # A = the word there
         )
     return (
         *load,
         (0x94, 0, 0, parts),  # A = A mod parts
         (0x15, 0, 1, part),  # our part?
-        (0x06, 0, 0, 0xFFFF_FFFF),  # return all of it
-        (0x06, 0, 0, 0),  # return nothing
+        _KEEP,
+        _DROP,
     )
 
 
