@@ -40,11 +40,16 @@ pub enum PlaneError {
     #[error("AH is not carried in UDP; ports 0 and 0 are allowed, got {0} and {1}")]
     AhInUdp(u16, u16),
     /// Without UDP, the packets of transport mode have their own IP header.
-    #[error("an SA in transport mode without UDP does not move: its packets have addresses of its own")]
+    #[error(
+        "an SA in transport mode without UDP does not move: its packets have addresses of its own"
+    )]
     TransportMoves,
     /// AH in tunnel mode seals the outer header too.
     #[error("AH in tunnel mode needs the tunnel's addresses")]
     NoAddresses,
+    /// A path MTU that no path has.
+    #[error("a path MTU of {0} octets; it must be 0 or at least {1}")]
+    PathMtu(u32, u32),
     /// TFC padding has its end found by the inner packet's length (RFC 4303 section 2.7).
     #[error("TFC padding up to {0} octets; it is for ESP in tunnel mode only")]
     Tfc(u16),

@@ -1,6 +1,7 @@
 //! The IPsec data plane without I/O: SAD, SPD and the pipeline between TUN frames and packets of ESP and AH.
 #![forbid(unsafe_code)]
 
+mod allowance;
 mod counters;
 mod drops;
 mod error;
@@ -9,9 +10,13 @@ mod inbound;
 mod inbox;
 mod outbound;
 mod outbox;
+mod oversize;
 mod parameters;
+mod path;
+mod pieces;
 mod plane;
 mod prefix;
+mod room;
 mod sad;
 mod selector;
 mod spd;

@@ -172,10 +172,7 @@ mod tests {
     #[test]
     fn silly_values_are_not_believed() {
         let now = Instant::now();
-        for (remote, least) in [
-            (V4.into(), FLOOR_V4),
-            (IpAddr::from([1_u16; 8]), FLOOR_V6),
-        ] {
+        for (remote, least) in [(V4.into(), FLOOR_V4), (IpAddr::from([1_u16; 8]), FLOOR_V6)] {
             let path = Path::new(0);
             path.learn(least, remote, now);
             assert_eq!(path.limit(), least as usize);
