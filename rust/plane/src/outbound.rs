@@ -178,8 +178,8 @@ impl Plane {
                 self.seal_pieces(sa, plan, &sa.outer(&shape), inner, out)
             }
             Ok(shape) => self.seal_oversize(tables, sa, inner, plan, &shape, out),
-            Err(reason) => {
-                self.drop_outbound(sa, reason, plan.count() as u64, inner);
+            Err(error) => {
+                self.drop_outbound(sa, error.into(), plan.count() as u64, inner);
                 (0, 0)
             }
         }
