@@ -14,6 +14,7 @@ mod mmsg;
 mod patience;
 mod poller;
 mod raw;
+mod relay;
 mod runner;
 mod socket;
 mod tun;

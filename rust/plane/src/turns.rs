@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 /// A worker that takes longer has a stuck socket or no core at all: the others go on without it.
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// The turns of one SA.
+/// The turns of what has an order: the packets of an outbound SA, the trains of a socket.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub struct Turns {
     /// All numbers below this were sent, or never will be.
     next: AtomicU64,
     waiting: AtomicUsize,
@@ -31,7 +31,7 @@ pub struct Turn<'a> {
 
 impl Turns {
     /// `first`: the first number that will be sent.
-    pub(crate) fn new(first: u64) -> Self {
+    pub fn new(first: u64) -> Self {
         Self {
             next: AtomicU64::new(first),
             waiting: AtomicUsize::new(0),
@@ -41,16 +41,17 @@ impl Turns {
     }
 
     /// Wait for the turn of the numbers from `first` to `after`, which is behind the last.
-    pub(crate) fn await_turn(&self, first: u64, after: u64) -> Turn<'_> {
+    pub fn await_turn(&self, first: u64, after: u64) -> Turn<'_> {
         if !self.has_come(first) {
             self.sleep_until(first);
         }
         Turn { turns: self, after }
     }
 
+    /// Whether everything below this number is done.
     // Sequentially consistent, as are the other accesses: either the one that passes its turn sees us waiting, or we see
     // that it has passed.
-    fn has_come(&self, first: u64) -> bool {
+    pub fn has_come(&self, first: u64) -> bool {
         self.next.load(Ordering::SeqCst) >= first
     }
 
