@@ -24,6 +24,9 @@ const MOST_AWAY: u64 = 8;
 /// Packets; more than [`MOST_AWAY`] trains of 64, and as many again.
 pub(crate) const LEAST_WINDOW: u32 = 1024;
 
+/// Octets of a train that is worth a wake-up: some ten microseconds of work.
+const WORTH: usize = 16_384;
+
 /// A train as it came from a socket.
 #[derive(Debug)]
 pub(crate) struct Arrived {
@@ -154,6 +157,12 @@ impl Relay {
         desk.parcel().take()
     }
 
+    /// Whether a worker sleeps that could take something; it may be gone in the next moment.
+    pub(crate) fn has_idle(&self, reader: usize) -> bool {
+        let mut others = self.others(reader);
+        others.any(|desk| desk.is_idle.load(Ordering::Relaxed))
+    }
+
     /// Hand a train to a worker that sleeps, and get an empty buffer for it; or keep it, where none does or enough of this
     /// line are away.
     pub(crate) fn hand_over(
@@ -162,7 +171,7 @@ impl Relay {
         line: &mut Line,
         train: Arrived,
     ) -> Result<Vec<u8>, Arrived> {
-        if !line.has_room() {
+        if train.count < WORTH || !line.has_room() {
             return Err(train);
         }
         let Some(desk) = self.idle(reader) else {
@@ -184,13 +193,16 @@ impl Relay {
 
     /// The desk of a worker that sleeps, which from here on is waited for.
     fn idle(&self, reader: usize) -> Option<&Desk> {
-        let others = self.desks.iter().enumerate();
-        others
-            .filter(|(worker, _)| *worker != reader)
+        self.others(reader).find(|desk| {
+            desk.is_idle.load(Ordering::Relaxed) && desk.is_idle.swap(false, Ordering::AcqRel)
+        })
+    }
+
+    fn others(&self, reader: usize) -> impl Iterator<Item = &Desk> {
+        let desks = self.desks.iter().enumerate();
+        desks
+            .filter(move |(worker, _)| *worker != reader)
             .map(|(_, desk)| desk)
-            .find(|desk| {
-                desk.is_idle.load(Ordering::Relaxed) && desk.is_idle.swap(false, Ordering::AcqRel)
-            })
     }
 
     fn buffer(&self) -> Vec<u8> {
@@ -208,11 +220,12 @@ mod tests {
     use super::*;
     use caponier_plane::{Form, Protocol};
     use std::net::IpAddr;
+    use std::time::Duration;
 
     fn train(number: usize) -> Arrived {
         Arrived {
             buffer: Vec::new(),
-            count: number,
+            count: WORTH + number,
             segment: 1,
             arrival: Arrival {
                 protocol: Protocol::Esp,
@@ -237,7 +250,7 @@ mod tests {
         relay.rest(2);
         assert!(relay.hand_over(0, &mut line, train(1)).is_ok());
         assert!(relay.hand_over(0, &mut line, train(2)).is_err()); // it is on its way
-        assert_eq!(relay.rise(2).unwrap().train.count, 1);
+        assert_eq!(relay.rise(2).unwrap().train.count, WORTH + 1);
         relay.rest(2);
         assert!(relay.rise(2).is_none());
     }
@@ -278,7 +291,7 @@ mod tests {
                         std::thread::yield_now();
                         if let Some(parcel) = relay.rise(worker) {
                             if parcel.train.count % 7 == 0 {
-                                std::thread::sleep(std::time::Duration::from_micros(50));
+                                std::thread::sleep(Duration::from_micros(50));
                             }
                             let turn = parcel.turn();
                             written.lock().unwrap().push(parcel.train.count);
@@ -288,7 +301,11 @@ mod tests {
                     }
                 });
             }
-            let mut line = Line::new();
+            let patient = Turns::new(0).with_patience(Duration::from_secs(60)); // the machine may be busy
+            let mut line = Line {
+                turns: Arc::new(patient),
+                next: 0,
+            };
             for number in 0..TRAINS {
                 if let Err(own) = relay.hand_over(0, &mut line, train(number)) {
                     let _turn = line.own_turn();
@@ -300,7 +317,7 @@ mod tests {
         });
         assert_eq!(
             written.into_inner().unwrap(),
-            (0..TRAINS).collect::<Vec<_>>()
+            (WORTH..WORTH + TRAINS).collect::<Vec<_>>()
         );
     }
 }

@@ -11,6 +11,7 @@ use crate::eventfd::EventFd;
 use crate::interface::{lengthen_queue, InterfaceCounters};
 use crate::mailbox::{Mailbox, Order};
 use crate::raw::{Kind, RawPort};
+use crate::relay::{Relay, FROM_WORKERS, LEAST_WINDOW};
 use crate::tun::Tun;
 use crate::udp::UdpPort;
 use crate::worker::{Ports, Share, Worker};
@@ -169,6 +170,7 @@ impl Runner {
     pub fn start(&mut self) -> Result<(), IoError> {
         self.require(State::Ready)?;
         let workers = self.mailboxes.len();
+        let relay = self.relay(workers)?;
         for (index, mailbox) in self.mailboxes.iter().enumerate() {
             let worker = Worker::new(
                 Arc::clone(&self.plane),
@@ -176,6 +178,7 @@ impl Runner {
                 &self.stop,
                 Arc::clone(mailbox),
                 Share { index, workers },
+                relay.clone(),
             )?;
             let thread = std::thread::Builder::new()
                 .name(format!("plane-{index}"))
@@ -188,6 +191,15 @@ impl Runner {
         }
         self.state = State::Running;
         Ok(())
+    }
+
+    /// What the workers help each other by, where there are enough of them.
+    fn relay(&self, workers: usize) -> Result<Option<Arc<Relay>>, IoError> {
+        if workers < FROM_WORKERS {
+            return Ok(None);
+        }
+        self.plane.widen_windows(LEAST_WINDOW);
+        Ok(Some(Arc::new(Relay::new(workers)?)))
     }
 
     fn require(&self, state: State) -> Result<(), IoError> {

@@ -20,6 +20,7 @@ pub struct Turns {
     waiting: AtomicUsize,
     lock: Mutex<()>,
     passed: Condvar,
+    longest: Duration,
 }
 
 /// A worker's turn: it passes when this is dropped.
@@ -37,7 +38,14 @@ impl Turns {
             waiting: AtomicUsize::new(0),
             lock: Mutex::new(()),
             passed: Condvar::new(),
+            longest: LONGEST,
         }
+    }
+
+    /// Wait at most so long for a turn, instead of 50 ms.
+    #[must_use]
+    pub fn with_patience(self, longest: Duration) -> Self {
+        Self { longest, ..self }
     }
 
     /// Wait for the turn of the numbers from `first` to `after`, which is behind the last.
@@ -57,7 +65,7 @@ impl Turns {
 
     #[cold]
     fn sleep_until(&self, first: u64) {
-        let deadline = Instant::now() + LONGEST;
+        let deadline = Instant::now() + self.longest;
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let mut guard = self.lock();
         while !self.has_come(first) {
