@@ -14,14 +14,16 @@ use caponier_packet::transport::{Form, PlainHeader};
 use crate::counters::SaCounters;
 use crate::error::PlaneError;
 use crate::events::Events;
+use crate::handles::Handles;
 use crate::lifetime::{Owner, Watch};
+use crate::mix::Mix;
 use crate::outbox::Lane;
 use crate::parameters::{
     Arrival, DontFragment, InboundParameters, Mode, OutboundParameters, Protocol, Tunnel,
 };
 use crate::path::{self, Path};
 use crate::peer::Peer;
-use crate::selector::{self, Selector};
+use crate::selector::Sides;
 use crate::standalone::{Opener, Sealer};
 use crate::transforms::Association;
 use crate::turns::Turns;
@@ -43,8 +45,7 @@ pub(crate) struct Inbound {
     pub(crate) peer: Peer,
     /// The TUN interface that what comes out goes to.
     pub(crate) interface: u32,
-    local: Vec<Selector>,
-    remote: Vec<Selector>,
+    selectors: Sides,
     local_address: IpAddr,
     remote_address: IpAddr,
 }
@@ -52,8 +53,6 @@ pub(crate) struct Inbound {
 impl Inbound {
     fn new(p: &InboundParameters) -> Result<Self, PlaneError> {
         same_family(p.local_address, p.remote_address)?;
-        let mut selectors = p.local.iter().chain(&p.remote);
-        selectors.try_for_each(Selector::validate)?;
         let association = Association {
             protocol: p.protocol,
             mode: p.mode,
@@ -71,8 +70,7 @@ impl Inbound {
             watch: Watch::new(Owner::Inbound(p.protocol, p.spi), p.lifetime),
             peer: Peer::new(p.remote_address, p.remote_port),
             interface: p.interface,
-            local: p.local.clone(),
-            remote: p.remote.clone(),
+            selectors: Sides::new(&p.local, &p.remote)?,
             local_address: p.local_address,
             remote_address: p.remote_address,
         })
@@ -94,7 +92,7 @@ impl Inbound {
         let has_addresses = self.mode == Mode::Tunnel
             || self.nat.is_some()
             || (inner.source == self.remote_address && inner.destination == self.local_address);
-        has_addresses && selector::admit(&self.remote, &self.local, inner)
+        has_addresses && self.selectors.admit_in(inner)
     }
 
     /// Lower the Maximum Segment Size of a SYN segment, where the SA wants it.
@@ -249,17 +247,15 @@ impl Outbound {
 
 /// The SAs of both directions.
 pub(crate) struct Sad {
-    inbound: HashMap<(Protocol, u32), Box<Inbound>>,
-    outbound: HashMap<u64, Box<Outbound>>,
-    next_handle: u64,
+    inbound: HashMap<(Protocol, u32), Box<Inbound>, Mix>,
+    outbound: Handles<Outbound>,
 }
 
 impl Sad {
     pub(crate) fn new() -> Self {
         Self {
-            inbound: HashMap::new(),
-            outbound: HashMap::new(),
-            next_handle: 1,
+            inbound: HashMap::default(),
+            outbound: Handles::new(),
         }
     }
 
@@ -268,7 +264,7 @@ impl Sad {
     }
 
     pub(crate) fn outbound(&self, handle: u64) -> Option<&Outbound> {
-        self.outbound.get(&handle).map(Box::as_ref)
+        self.outbound.get(handle)
     }
 
     pub(crate) fn install_inbound(&mut self, p: &InboundParameters) -> Result<(), PlaneError> {
@@ -281,15 +277,14 @@ impl Sad {
     }
 
     pub(crate) fn install_outbound(&mut self, p: &OutboundParameters) -> Result<u64, PlaneError> {
-        let handle = self.next_handle;
-        self.outbound
-            .insert(handle, Outbound::new(handle, p)?.into());
-        self.next_handle += 1;
+        let handle = self.outbound.next().ok_or(PlaneError::Handles)?;
+        let sa = Outbound::new(handle, p)?;
+        self.outbound.insert_next(Box::new(sa));
         Ok(handle)
     }
 
     pub(crate) fn move_outbound(&mut self, handle: u64, tunnel: Tunnel) -> Result<(), PlaneError> {
-        let sa = self.outbound.get_mut(&handle);
+        let sa = self.outbound.get_mut(handle);
         sa.ok_or(PlaneError::UnknownHandle(handle))?.move_to(tunnel)
     }
 
@@ -324,7 +319,7 @@ impl Sad {
     }
 
     pub(crate) fn remove_outbound(&mut self, handle: u64) -> Result<(), PlaneError> {
-        let removed = self.outbound.remove(&handle);
+        let removed = self.outbound.remove(handle);
         removed.map(|_| ()).ok_or(PlaneError::UnknownHandle(handle))
     }
 }
