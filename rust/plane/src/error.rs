@@ -21,6 +21,9 @@ pub enum PlaneError {
     /// No outbound SA has this handle.
     #[error("there is no outbound SA with handle {0}")]
     UnknownHandle(u64),
+    /// There are as many outbound SAs as there may be.
+    #[error("there are 2^32 outbound SAs already")]
+    Handles,
     /// No policy has this number.
     #[error("there is no policy {0}")]
     UnknownPolicy(u64),

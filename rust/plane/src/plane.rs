@@ -214,7 +214,7 @@ impl Plane {
                 .ok_or(PlaneError::UnknownHandle(handle))?;
         }
         let (number, still_waits) = (p.policy, p.action == Action::Protect(None));
-        tables.spd.install(p)?;
+        tables.spd.install(&p)?;
         if !still_waits {
             self.release_waiting(number); // before a worker can find the policy
         }

@@ -15,14 +15,16 @@ use caponier_packet::transport::{Form, PlainHeader};
 use crate::counters::SaCounters;
 use crate::error::PlaneError;
 use crate::events::Events;
+use crate::handles::Handles;
 use crate::lifetime::{Owner, Watch};
+use crate::mix::Mix;
 use crate::outbox::Lane;
 use crate::parameters::{
     Arrival, DontFragment, InboundParameters, Mode, OutboundParameters, Protocol, Tunnel,
 };
 use crate::path::{self, Path};
 use crate::peer::Peer;
-use crate::selector::{self, Selector};
+use crate::selector::Sides;
 use crate::standalone::{Opener, Sealer};
 use crate::transforms::Association;
 use crate::turns::Turns;
@@ -44,8 +46,7 @@ pub(crate) struct Inbound {
     pub(crate) peer: Peer,
     /// The TUN interface that what comes out goes to.
     pub(crate) interface: u32,
-    local: Vec<Selector>,
-    remote: Vec<Selector>,
+    selectors: Sides,
     local_address: IpAddr,
     remote_address: IpAddr,
 }
@@ -53,8 +54,6 @@ pub(crate) struct Inbound {
 impl Inbound {
     fn new(p: &InboundParameters, least_window: u32) -> Result<Self, PlaneError> {
         same_family(p.local_address, p.remote_address)?;
-        let mut selectors = p.local.iter().chain(&p.remote);
-        selectors.try_for_each(Selector::validate)?;
         let association = Association {
             protocol: p.protocol,
             mode: p.mode,
@@ -76,8 +75,7 @@ impl Inbound {
             watch: Watch::new(Owner::Inbound(p.protocol, p.spi), p.lifetime),
             peer: Peer::new(p.remote_address, p.remote_port),
             interface: p.interface,
-            local: p.local.clone(),
-            remote: p.remote.clone(),
+            selectors: Sides::new(&p.local, &p.remote)?,
             local_address: p.local_address,
             remote_address: p.remote_address,
         })
@@ -99,7 +97,7 @@ impl Inbound {
         let has_addresses = self.mode == Mode::Tunnel
             || self.nat.is_some()
             || (inner.source == self.remote_address && inner.destination == self.local_address);
-        has_addresses && selector::admit(&self.remote, &self.local, inner)
+        has_addresses && self.selectors.admit_in(inner)
     }
 
     /// Lower the Maximum Segment Size of a SYN segment, where the SA wants it.
@@ -254,17 +252,15 @@ impl Outbound {
 
 /// The SAs of both directions.
 pub(crate) struct Sad {
-    inbound: HashMap<(Protocol, u32), Box<Inbound>>,
-    outbound: HashMap<u64, Box<Outbound>>,
-    next_handle: u64,
+    inbound: HashMap<(Protocol, u32), Box<Inbound>, Mix>,
+    outbound: Handles<Outbound>,
 }
 
 impl Sad {
     pub(crate) fn new() -> Self {
         Self {
-            inbound: HashMap::new(),
-            outbound: HashMap::new(),
-            next_handle: 1,
+            inbound: HashMap::default(),
+            outbound: Handles::new(),
         }
     }
 
@@ -273,7 +269,7 @@ impl Sad {
     }
 
     pub(crate) fn outbound(&self, handle: u64) -> Option<&Outbound> {
-        self.outbound.get(&handle).map(Box::as_ref)
+        self.outbound.get(handle)
     }
 
     /// `least_window`: packets that its replay window has at least, whatever the parameters say.
@@ -292,15 +288,14 @@ impl Sad {
     }
 
     pub(crate) fn install_outbound(&mut self, p: &OutboundParameters) -> Result<u64, PlaneError> {
-        let handle = self.next_handle;
-        self.outbound
-            .insert(handle, Outbound::new(handle, p)?.into());
-        self.next_handle += 1;
+        let handle = self.outbound.next().ok_or(PlaneError::Handles)?;
+        let sa = Outbound::new(handle, p)?;
+        self.outbound.insert_next(Box::new(sa));
         Ok(handle)
     }
 
     pub(crate) fn move_outbound(&mut self, handle: u64, tunnel: Tunnel) -> Result<(), PlaneError> {
-        let sa = self.outbound.get_mut(&handle);
+        let sa = self.outbound.get_mut(handle);
         sa.ok_or(PlaneError::UnknownHandle(handle))?.move_to(tunnel)
     }
 
@@ -335,7 +330,7 @@ impl Sad {
     }
 
     pub(crate) fn remove_outbound(&mut self, handle: u64) -> Result<(), PlaneError> {
-        let removed = self.outbound.remove(&handle);
+        let removed = self.outbound.remove(handle);
         removed.map(|_| ()).ok_or(PlaneError::UnknownHandle(handle))
     }
 }

@@ -8,29 +8,41 @@ use std::sync::Arc;
 use caponier_packet::inner::Inner;
 
 use crate::error::PlaneError;
+use crate::mix::Mix;
 use crate::parameters::{Action, PolicyParameters};
 use crate::prefix::{decompose, Prefix, PrefixMap};
-use crate::selector::{self, Selector};
+use crate::selector::Sides;
 
 /// One policy.
 #[derive(Debug)]
 pub(crate) struct Policy {
-    parameters: PolicyParameters,
+    number: u64,
+    order: i64,
+    action: Action,
+    interface: u32,
+    selectors: Sides,
     /// An acquire was reported and not taken yet.
     has_acquire: AtomicBool,
 }
 
 impl Policy {
+    fn new(p: &PolicyParameters) -> Result<Self, PlaneError> {
+        Ok(Self {
+            number: p.policy,
+            order: p.order,
+            action: p.action,
+            interface: p.interface,
+            selectors: Sides::new(&p.local, &p.remote)?,
+            has_acquire: AtomicBool::new(false),
+        })
+    }
+
     pub(crate) fn action(&self) -> Action {
-        self.parameters.action
+        self.action
     }
 
     pub(crate) fn number(&self) -> u64 {
-        self.parameters.policy
-    }
-
-    fn interface(&self) -> u32 {
-        self.parameters.interface
+        self.number
     }
 
     /// True once until [`Policy::clear_acquire`].
@@ -44,15 +56,15 @@ impl Policy {
     }
 
     fn rank(&self) -> (i64, u64) {
-        (self.parameters.order, self.parameters.policy)
+        (self.order, self.number)
     }
 
     fn matches(&self, inner: &Inner) -> bool {
-        selector::admit(&self.parameters.local, &self.parameters.remote, inner)
+        self.selectors.admit_out(inner)
     }
 
     fn prefixes(&self) -> impl Iterator<Item = Prefix> + '_ {
-        let ranges = self.parameters.remote.iter();
+        let ranges = self.selectors.remote().iter();
         ranges.flat_map(|remote| decompose(remote.first, remote.last))
     }
 }
@@ -60,16 +72,16 @@ impl Policy {
 /// The ordered policies, those of each TUN interface by themselves: what was routed into one is not for another's.
 #[derive(Debug)]
 pub(crate) struct Spd {
-    policies: HashMap<u64, Arc<Policy>>,
+    policies: HashMap<u64, Arc<Policy>, Mix>,
     /// Of each TUN interface, under each prefix of their remote ranges, by rank.
-    by_destination: HashMap<u32, PrefixMap<Arc<Policy>>>,
+    by_destination: HashMap<u32, PrefixMap<Arc<Policy>>, Mix>,
 }
 
 impl Spd {
     pub(crate) fn new() -> Self {
         Self {
-            policies: HashMap::new(),
-            by_destination: HashMap::new(),
+            policies: HashMap::default(),
+            by_destination: HashMap::default(),
         }
     }
 
@@ -94,15 +106,10 @@ impl Spd {
     }
 
     /// Add a policy, or replace the one of this number.
-    pub(crate) fn install(&mut self, parameters: PolicyParameters) -> Result<(), PlaneError> {
-        let mut selectors = parameters.local.iter().chain(&parameters.remote);
-        selectors.try_for_each(Selector::validate)?;
-        self.forget(parameters.policy);
-        let policy = Arc::new(Policy {
-            parameters,
-            has_acquire: AtomicBool::new(false),
-        });
-        let own = self.by_destination.entry(policy.interface());
+    pub(crate) fn install(&mut self, parameters: &PolicyParameters) -> Result<(), PlaneError> {
+        let policy = Arc::new(Policy::new(parameters)?);
+        self.forget(policy.number);
+        let own = self.by_destination.entry(policy.interface);
         let own = own.or_insert_with(PrefixMap::new);
         for prefix in policy.prefixes() {
             // Two ranges may share a prefix: file the policy there once.
@@ -120,7 +127,7 @@ impl Spd {
         let Some(policy) = self.policies.remove(&number) else {
             return false;
         };
-        if let Entry::Occupied(mut own) = self.by_destination.entry(policy.interface()) {
+        if let Entry::Occupied(mut own) = self.by_destination.entry(policy.interface) {
             for prefix in policy.prefixes() {
                 own.get_mut()
                     .retain(prefix, |filed| !Arc::ptr_eq(filed, &policy));
@@ -136,6 +143,7 @@ impl Spd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selector::{self, Selector};
     use caponier_packet::inner::{Fragment, Ports};
     use proptest::prelude::*;
     use std::net::IpAddr;
@@ -245,7 +253,7 @@ mod tests {
             let mut spd = Spd::new();
             let mut oracle: HashMap<u64, PolicyParameters> = HashMap::new();
             for policy in installed {
-                spd.install(policy.clone()).expect("valid selectors");
+                spd.install(&policy).expect("valid selectors");
                 oracle.insert(policy.policy, policy);
             }
             for number in removed {
@@ -267,17 +275,15 @@ mod tests {
 
     #[test]
     fn an_acquire_is_raised_once_until_cleared() {
-        let policy = Policy {
-            parameters: PolicyParameters {
-                policy: 1,
-                interface: 0,
-                order: 0,
-                local: vec![],
-                remote: vec![],
-                action: Action::Protect(None),
-            },
-            has_acquire: AtomicBool::new(false),
-        };
+        let policy = Policy::new(&PolicyParameters {
+            policy: 1,
+            interface: 0,
+            order: 0,
+            local: vec![],
+            remote: vec![],
+            action: Action::Protect(None),
+        })
+        .expect("no selector is wrong");
         assert!(policy.raise_acquire());
         assert!(!policy.raise_acquire());
         policy.clear_acquire();
