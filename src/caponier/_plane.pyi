@@ -62,8 +62,9 @@ class Plane:
         the SA's addresses. ``esn``: whether sequence numbers have 64 bits (RFC 4304).
 
         ``nat``, transport mode through NAT: the addresses, source and destination, that the peer's checksums counted (RFC
-        3948 section 3.1.2). ``ecn``: whether the ECN of the outer header is taken over (RFC 6040). Not yet obeyed:
-        ``remote_port``, ``interface``, ``clamp``, ``lifetime`` (soft octets, hard octets, soft packets, hard packets).
+        3948 section 3.1.2). ``ecn``: whether the ECN of the outer header is taken over (RFC 6040).
+        ``clamp``: octets of the IP packets that TCP's segments shall fit, by the MSS of SYNs (RFC 9293 section 3.7.1); 0 leaves
+        it. Not yet obeyed: ``remote_port``, ``interface``, ``lifetime`` (soft octets, hard octets, soft packets, hard packets).
         """
     def install_outbound(
         self,
@@ -93,8 +94,13 @@ class Plane:
 
         In transport mode the packets must have the SA's addresses themselves. ``tfc``, of ESP in tunnel mode: octets up to
         which inner packets are padded (RFC 4303 section 2.7); 0 for not at all. Of the outer header of tunnel mode: ``dscp``,
-        None to copy that of the inner one, or 0 to 63; ``ecn``, False to clear it (RFC 6040 section 4.1). Not yet obeyed:
-        ``df`` ("copy", "set" or "clear"), ``path_mtu``, ``clamp``, ``lifetime``.
+        None to copy that of the inner one, or 0 to 63; ``ecn``, False to clear it (RFC 6040 section 4.1);
+        ``df``, "copy", "set" or "clear" (RFC 4301 section 8.1): with "clear" the system fragments what is too long for the
+        path, and nothing is learned from ICMP. ``path_mtu``: octets of the outer IP packets that the path carries, at least
+        576 (IPv4) or 1280 (IPv6); 0 for unknown. ``clamp``: as of an inbound SA. Not yet obeyed: ``lifetime``.
+
+        What does not fit the path MTU, configured or learned, is cut into fragments (IPv4 without DF, tunnel mode), or dropped
+        as "too-big" and its sender told by ICMP (RFC 4301 section 8.2.1).
         """
     def move_outbound(
         self, handle: int, *, local_address: str, local_port: int, remote_address: str, remote_port: int
@@ -103,6 +109,8 @@ class Plane:
 
         In transport mode the packets' own addresses stay those that the SA was installed with.
         """
+    def set_path_mtu(self, handle: int, path_mtu: int) -> None:
+        """Tell the path MTU of an outbound SA, as in :meth:`install_outbound`. What was learned stays, where it is less."""
     def remove_inbound(self, spi: int, protocol: str = "esp") -> None: ...
     def remove_outbound(self, handle: int) -> None: ...
     def install_policy(

@@ -3,12 +3,16 @@
 
 mod address;
 mod control;
+mod discovery;
 mod error;
 mod eventfd;
 mod frames;
 mod interface;
+mod lost;
 mod message;
 mod mmsg;
+mod notices;
+mod paths;
 mod patience;
 mod poller;
 mod raw;

@@ -9,6 +9,8 @@ use caponier_plane::{Drop, Plane};
 use crate::error::IoError;
 use crate::eventfd::EventFd;
 use crate::interface::{lengthen_queue, InterfaceCounters};
+use crate::notices::Notices;
+use crate::paths::Paths;
 use crate::raw::{Kind, RawPort};
 use crate::tun::Tun;
 use crate::udp::UdpPort;
@@ -36,7 +38,8 @@ enum State {
 }
 
 impl Runner {
-    /// Create the TUN interface, down and without addresses.
+    /// Create the TUN interface, down and without addresses. What the plane asks the system of, and says to hosts, it does in
+    /// the network namespace of this call.
     ///
     /// # Errors
     /// No privilege, no /dev/net/tun, a name that is taken.
@@ -54,7 +57,11 @@ impl Runner {
             interface,
             mark,
             queues,
-            ports: Arc::default(),
+            ports: Arc::new(Ports {
+                paths: Paths::open(mark),
+                notices: Notices::open(mark),
+                ..Ports::default()
+            }),
             stop: EventFd::new()?,
             threads: Vec::new(),
             state: State::Ready,
