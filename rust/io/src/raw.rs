@@ -25,11 +25,11 @@ use crate::control::{Control, Received};
 use crate::discovery::Discovery;
 use crate::error::IoError;
 use crate::lost::{is_too_big, Lost};
-use crate::message::send_message;
+use crate::message::{forget_errors, send_message};
 use crate::mmsg::{send_many, Slots, BATCH, HEADROOM};
 use crate::paths::Paths;
 use crate::patience::Patience;
-use crate::socket::{self, ask_for_header, local_address, prepare};
+use crate::socket::{self, ask_for_errors, ask_for_header, local_address, prepare};
 
 /// A raw socket.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ impl RawPort {
         prepare(&fd, mark)?;
         if is_v6 {
             ask_for_header(&fd, is_v6)?;
+            ask_for_errors(&fd)?;
         }
         Ok(Self {
             discovery: Discovery::new(&fd, is_v6)?,
@@ -187,7 +188,12 @@ impl RawPort {
 
     /// Receive what is there; how many packets, None when there is none.
     pub(crate) fn receive(&self, slots: &mut Slots) -> io::Result<Option<usize>> {
-        slots.receive(self.fd(), self.is_v6)
+        let received = slots.receive(self.fd(), self.is_v6);
+        match received {
+            Ok(Some(_)) => received,
+            Ok(None) | Err(_) if self.is_v6 && forget_errors(self.fd()) => Ok(None),
+            _ => received,
+        }
     }
 
     /// The packets that were received, and where they came from.

@@ -76,6 +76,14 @@ pub(crate) fn ask_for_header(fd: &OwnedFd, is_v6: bool) -> Result<(), IoError> {
         .try_for_each(|(option, name)| set_option(fd, level, option, 1, name))
 }
 
+/// Have the system learn path MTUs from the ICMPv6 messages about what this raw socket sends: it does so only for one that
+/// wants to hear of errors (rawv6_err of net/ipv6/raw.c). What is told is not listened to, see
+/// [`crate::message::forget_errors`].
+pub(crate) fn ask_for_errors(fd: &OwnedFd) -> Result<(), IoError> {
+    let (level, option) = (libc::IPPROTO_IPV6, libc::IPV6_RECVERR);
+    set_option(fd, level, option, 1, "IPV6_RECVERR")
+}
+
 /// The protocol of a socket.
 pub(crate) fn protocol(fd: &OwnedFd) -> Result<libc::c_int, IoError> {
     let what = "asking a socket for its protocol";
