@@ -13,7 +13,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -28,8 +28,8 @@ from caponier.demo.capture import Frame, Tap
 from caponier.demo.namespaces import Namespace
 from caponier.demo.topology import LAN, LEFT, RIGHT, WIRE, Site, Topology, topology
 from caponier.demo.traffic import ping, transfer
-from tests.plane.test_transforms import AH, ESP_TRANSPORT, ESP_TUNNEL, Kind, each, protected, talkers
-from tests.plane.tunnel import MTU, PORT, RAW6, UDP4, UDP6, Carrier, Tunnel, eventually
+from tests.plane.test_transforms import AH, ESP_TRANSPORT, ESP_TUNNEL, Kind, each, install_inbound, protected, talkers
+from tests.plane.tunnel import MTU, PORT, Tunnel, eventually
 from tests.requirements import require
 
 pytestmark = pytest.mark.privileged
@@ -92,8 +92,9 @@ def world(router: Namespace) -> Iterator[Topology]:
     with topology(f"caponier-plane-{os.getpid()}-") as made:
         with made.gw1.netlink() as netlink:
             netlink.link("del", index=netlink.link_lookup(ifname=WIRE)[0])
-        for gateway, here, there in ((made.gw1, *LEGS), (made.gw2, *reversed(LEGS))):
-            join(gateway, router, here, there.site)
+        left, right = LEGS
+        join(made.gw1, router, left, right.site)
+        join(made.gw2, router, right, left.site)
         for source, destination in (
             (made.gw1, RIGHT.outer),
             (made.gw1, RIGHT.outer6),
@@ -507,8 +508,6 @@ def test_the_segment_size_is_clamped(pair: Tunnel, version: int, direction: str)
 
 
 def renew_inbound(pair: Tunnel, clamp: int) -> None:
-    from tests.plane.test_transforms import install_inbound  # noqa: PLC0415
-
     for end in pair.ends:
         end.plane.remove_inbound(end.spi_in, "esp")
         install_inbound(end, UDP4_TUNNEL, clamp=clamp)

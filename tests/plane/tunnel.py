@@ -19,7 +19,9 @@ from tests.plane.suites import Suite
 MARK = 0x4350
 PORT = 4500
 ESP, AH = 50, 51
-MTU = 1390  #: of the TUN interfaces: fits the wire with every suite and carrier, so that nothing is fragmented or refused
+MTU = (
+    1390  #: of the TUN interfaces: fits the wire with every suite and carrier, so that nothing is fragmented or refused
+)
 POLICY = 1
 PATIENCE = 5.0  #: seconds until something that must happen counts as not happening
 

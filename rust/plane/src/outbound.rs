@@ -142,8 +142,8 @@ impl Plane {
                 self.seal_pieces(sa, plan, &sa.outer(&shape), out)
             }
             Ok(shape) => self.seal_oversize(tables, sa, inner, plan, &shape, out),
-            Err(reason) => {
-                sa.counters.dropped(reason, plan.count() as u64);
+            Err(error) => {
+                sa.counters.dropped(error.into(), plan.count() as u64);
                 (0, 0)
             }
         }

@@ -11,7 +11,7 @@ use caponier_packet::segment::Plan;
 use caponier_packet::sequence::{Counter, Numbers, Width};
 use caponier_packet::transform::{Inbound, Opened, Outbound, Shape};
 use caponier_packet::transport::Form;
-use caponier_packet::{protocol, virtio};
+use caponier_packet::{protocol, virtio, SealError};
 
 use crate::drops::Drop;
 use crate::error::PlaneError;
@@ -84,8 +84,9 @@ impl Sealer {
     }
 
     /// What all packets have in common that `packet` is cut into.
-    pub(crate) fn shape(&self, inner: &Inner, packet: &[u8]) -> Result<Shape, Drop> {
-        Ok(self.transform.shape(inner, packet, &self.marking)?)
+    #[inline]
+    pub(crate) fn shape(&self, inner: &Inner, packet: &[u8]) -> Result<Shape, SealError> {
+        self.transform.shape(inner, packet, &self.marking)
     }
 
     pub(crate) fn reserve(&self, count: usize) -> Numbers {

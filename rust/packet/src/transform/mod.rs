@@ -57,6 +57,7 @@ impl Outbound {
     ///
     /// # Errors
     /// In transport mode what has no place for ESP or AH: fragments, headers that do not fit.
+    #[inline]
     pub fn shape(
         &self,
         inner: &Inner,
@@ -130,6 +131,7 @@ impl Outbound {
         }
     }
 
+    #[inline]
     fn skip(&self, place: &Place) -> usize {
         match self {
             Self::EspTransport(sealer) => sealer.skip(place),
@@ -137,6 +139,7 @@ impl Outbound {
         }
     }
 
+    #[inline]
     fn headroom(&self, place: &Place) -> usize {
         match self {
             Self::EspTunnel(sealer) => sealer.headroom(),
@@ -273,7 +276,7 @@ const AH_ALONE: Malformed = Malformed::new("ah", "without the IP header, which i
 pub fn peek_esp(octets: &[u8], form: Form) -> Result<(u32, u32), OpenError> {
     let octets = match form {
         Form::Bare => octets,
-        Form::Whole => &octets[Place::of(octets, protocol::ESP)?.at..],
+        Form::Whole => &octets[Place::of(octets, protocol::ESP)?.at()..],
     };
     let header = esp::Packet::new_checked(octets).map_err(|_| OpenError::Truncated)?;
     Ok((header.spi(), header.sequence()))
@@ -285,6 +288,6 @@ pub fn peek_ah(octets: &[u8], form: Form) -> Result<(u32, u32), OpenError> {
         return Err(AH_ALONE.into());
     }
     let place = Place::of(octets, protocol::AH)?;
-    let header = ah::Packet::new_checked(&octets[place.at..])?;
+    let header = ah::Packet::new_checked(&octets[place.at()..])?;
     Ok((header.spi(), header.sequence()))
 }

@@ -47,6 +47,9 @@ impl PlainHeader {
     /// Write the header right in front of `payload`; returns where the packet is. `None` if there is no room, if the
     /// packet would be too long, or if the addresses are of two families.
     ///
+    /// An IPv4 packet has DF set: it is not to be fragmented any more, so it needs no identification (RFC 6864 section
+    /// 4.1), and others may be merged with it.
+    ///
     /// In a train of packets, the room may be the octets of the packet before, once that is done with.
     pub fn prepend(
         &self,
@@ -58,6 +61,7 @@ impl PlainHeader {
         let packet = buffer.get_mut(range.clone())?;
         match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let word = ipv4::DONT_FRAGMENT.to_be_bytes();
                 packet[..12].copy_from_slice(&[
                     0x45,
                     self.traffic_class,
@@ -65,8 +69,8 @@ impl PlainHeader {
                     0,
                     0,
                     0,
-                    0,
-                    0,
+                    word[0],
+                    word[1],
                     self.hop_limit,
                     next_header,
                     0,

@@ -2,6 +2,8 @@
 
 mod batches;
 mod junk;
+mod oversize;
 mod packets;
 mod pipeline;
 mod spd;
+mod transforms;

@@ -16,7 +16,7 @@ const SPI: u32 = 0x1001;
 
 /// What one read of the TUN interface gives: a packet of one of several flows.
 #[derive(Clone, Debug)]
-struct Read {
+pub struct Read {
     flow: u16,
     kind: Kind,
     payload: usize,
@@ -37,7 +37,7 @@ enum Kind {
     Corrupted,
 }
 
-fn reads() -> impl Strategy<Value = Vec<Read>> {
+pub fn reads() -> impl Strategy<Value = Vec<Read>> {
     let kind = prop_oneof![
         4 => Just(Kind::SuperPacket),
         2 => Just(Kind::Pushed),
@@ -70,13 +70,8 @@ impl Read {
         }
     }
 
-    fn frame(&self, sequence: u32) -> Vec<u8> {
-        let is_v6 = self.flow % 2 == 1;
-        let (source, destination): (IpAddr, IpAddr) = if is_v6 {
-            ([0xfd; 16].into(), [0xfe; 16].into())
-        } else {
-            ([10, 1, 0, 2].into(), [10, 2, 0, 2].into())
-        };
+    fn frame(&self, sequence: u32, (source, destination): Ends) -> Vec<u8> {
+        let is_v6 = source.is_ipv6();
         let flags = match self.kind {
             Kind::Pushed => 0x18,
             Kind::Last => 0x11,
@@ -111,14 +106,26 @@ impl Read {
     }
 }
 
-/// The frames of the reads: each flow's sequence numbers go on from read to read.
-fn frames(reads: &[Read]) -> Vec<Vec<u8>> {
+/// Source and destination.
+pub type Ends = (IpAddr, IpAddr);
+
+/// Every second flow is of IPv6.
+pub fn hosts(flow: u16) -> Ends {
+    if flow % 2 == 1 {
+        ([0xfd; 16].into(), [0xfe; 16].into())
+    } else {
+        ([10, 1, 0, 2].into(), [10, 2, 0, 2].into())
+    }
+}
+
+/// The frames of the reads, between what ends each flow has: its sequence numbers go on from read to read.
+pub fn frames(reads: &[Read], ends: impl Fn(u16) -> Ends) -> Vec<Vec<u8>> {
     let mut next: HashMap<u16, u32> = HashMap::new();
     reads
         .iter()
         .map(|read| {
             let sequence = next.entry(read.flow).or_insert(u32::MAX - 9000);
-            let frame = read.frame(*sequence);
+            let frame = read.frame(*sequence, ends(read.flow));
             *sequence = sequence.wrapping_add(read.payload_len() as u32);
             frame
         })
@@ -126,7 +133,7 @@ fn frames(reads: &[Read]) -> Vec<Vec<u8>> {
 }
 
 /// The packets of a frame, by flow, in their order. The identification of an atomic datagram means nothing (RFC 6864).
-fn cut(frame: &[u8], flows: &mut HashMap<Vec<u8>, Vec<Vec<u8>>>) {
+pub fn cut(frame: &[u8], flows: &mut HashMap<Vec<u8>, Vec<Vec<u8>>>) {
     let (header, packet) = Header::decode(frame).expect("a frame");
     let inner = Inner::parse(packet).expect("a packet");
     let plan = Plan::new(&header, packet, &inner).expect("a plan");
@@ -164,7 +171,7 @@ proptest! {
         let (left, right) = (left(), right());
         let (mut out, mut inbox) = (Outbox::new(), Inbox::default());
         let mut sent = HashMap::new();
-        for frame in frames(&reads) {
+        for frame in frames(&reads, hosts) {
             cut(&frame, &mut sent);
             left.seal(&frame, &mut out);
         }
@@ -193,7 +200,7 @@ proptest! {
         let (mut out, mut inbox) = (Outbox::new(), Inbox::default());
         for (times, reads) in [&first, &second].into_iter().enumerate() {
             let mut sent = HashMap::new();
-            for frame in frames(reads) {
+            for frame in frames(reads, hosts) {
                 cut(&frame, &mut sent);
                 left.seal(&frame, &mut out);
             }
