@@ -43,6 +43,7 @@ IP_MTU_DISCOVER, IPV6_MTU_DISCOVER = 10, 23
 PMTUDISC_DONT, PMTUDISC_DO = 0, 2
 DF, MF = 0x4000, 0x2000
 UDP_SEGMENT = 103
+NODAD = 0x02  #: an address that is used at once (IFA_F_NODAD, linux/if_addr.h)
 MAIN, STATIC, RTM_F_CLONED = 254, 4, 0x200  #: a routing table, whose routes, and a flag (linux/rtnetlink.h)
 UDP4_TUNNEL, UDP6_TUNNEL = ESP_TUNNEL[:2]
 TUNNELS = [*ESP_TUNNEL, *AH[:2]]
@@ -109,26 +110,25 @@ def world(router: Namespace) -> Iterator[Topology]:
 
 def join(gateway: Namespace, router: Namespace, leg: Leg, there: Site) -> None:
     """Join a gateway to the router, which leads to the other one."""
+    site = leg.site
     with gateway.netlink() as netlink:
-        peer = {"ifname": leg.name, "net_ns_fd": router.name}
-        netlink.link("add", ifname=WIRE, kind="veth", peer=peer)
-        index = netlink.link_lookup(ifname=WIRE)[0]
-        netlink.addr("add", index=index, address=leg.gateway, prefixlen=30)
-        netlink.addr("add", index=index, address=leg.gateway6, prefixlen=64)
-        netlink.addr("add", index=index, address=leg.site.outer, prefixlen=32)
-        netlink.addr("add", index=index, address=leg.site.outer6, prefixlen=128)
-        netlink.link("set", index=index, state="up")
-        netlink.route("add", dst=f"{there.outer}/32", gateway=leg.router, prefsrc=leg.site.outer)
-        netlink.route(
-            "add", dst=f"{there.outer6}/128", gateway=leg.router6, prefsrc=leg.site.outer6, family=socket.AF_INET6
-        )
-    with router.netlink() as netlink:
-        index = netlink.link_lookup(ifname=leg.name)[0]
-        netlink.addr("add", index=index, address=leg.router, prefixlen=30)
-        netlink.addr("add", index=index, address=leg.router6, prefixlen=64)
-        netlink.link("set", index=index, state="up")
-        netlink.route("add", dst=f"{leg.site.outer}/32", gateway=leg.gateway)
-        netlink.route("add", dst=f"{leg.site.outer6}/128", gateway=leg.gateway6, family=socket.AF_INET6)
+        netlink.link("add", ifname=WIRE, kind="veth", peer={"ifname": leg.name, "net_ns_fd": router.name})
+    ours = ((leg.gateway, 30), (leg.gateway6, 64), (site.outer, 32), (site.outer6, 128))
+    with gateway.netlink() as here, router.netlink() as middle:
+        for netlink, name, addresses in (
+            (here, WIRE, ours),
+            (middle, leg.name, ((leg.router, 30), (leg.router6, 64))),
+        ):
+            index = netlink.link_lookup(ifname=name)[0]
+            for address, length in addresses:
+                netlink.addr(
+                    "add", index=index, address=address, prefixlen=length, flags=NODAD if ":" in address else 0
+                )
+            netlink.link("set", index=index, state="up")
+        here.route("add", dst=f"{there.outer}/32", gateway=leg.router, prefsrc=site.outer)
+        here.route("add", dst=f"{there.outer6}/128", gateway=leg.router6, prefsrc=site.outer6, family=socket.AF_INET6)
+        middle.route("add", dst=f"{site.outer}/32", gateway=leg.gateway)
+        middle.route("add", dst=f"{site.outer6}/128", gateway=leg.gateway6, family=socket.AF_INET6)
 
 
 def set_mtu(namespace: Namespace, interface: str, mtu: int) -> None:
