@@ -21,6 +21,13 @@ class Plane:
         """
     @property
     def interface(self) -> str: ...
+    def add_interface(self, name: str) -> tuple[int, str]:
+        """Create another TUN interface (down, without addresses), also while the plane runs: its number and its name.
+
+        ``name`` may hold %d. Call it in the network namespace of the first, whose number is 0.
+        """
+    def remove_interface(self, number: int) -> None:
+        """Remove an interface that was added. Its policies and SAs stay, and carry nothing more."""
     def attach_udp(self, fd: int) -> None:
         """Send and receive ESP in UDP on a bound UDP socket (IPv4 or IPv6-only). The descriptor is duplicated."""
     def attach_raw(self, fd: int) -> None:
@@ -62,8 +69,12 @@ class Plane:
         the SA's addresses. ``esn``: whether sequence numbers have 64 bits (RFC 4304).
 
         ``nat``, transport mode through NAT: the addresses, source and destination, that the peer's checksums counted (RFC
-        3948 section 3.1.2). ``ecn``: whether the ECN of the outer header is taken over (RFC 6040). Not yet obeyed:
-        ``remote_port``, ``interface``, ``clamp``, ``lifetime`` (soft octets, hard octets, soft packets, hard packets).
+        3948 section 3.1.2). ``ecn``: whether the ECN of the outer header is taken over (RFC 6040).
+        ``lifetime``: soft octets, hard octets, soft packets, hard packets, 0 for no limit; of the packets that come out. A
+        batch may overshoot. ``remote_port``: of an SA in UDP, to report packets from another address
+        or port (RFC 7296 section 2.23); 0 not to. ``interface``: the number of the TUN that what comes out goes to.
+        ``clamp``: octets of the IP packets that TCP's segments shall fit, by the MSS of SYNs (RFC 9293 section 3.7.1); 0 leaves
+        it.
         """
     def install_outbound(
         self,
@@ -93,9 +104,16 @@ class Plane:
 
         In transport mode the packets must have the SA's addresses themselves. ``tfc``, of ESP in tunnel mode: octets up to
         which inner packets are padded (RFC 4303 section 2.7); 0 for not at all. Of the outer header of tunnel mode: ``dscp``,
-        None to copy that of the inner one, or 0 to 63; ``ecn``, False to clear it (RFC 6040 section 4.1). Not yet obeyed:
-        ``df`` ("copy", "set" or "clear"), ``path_mtu``, ``clamp``, ``lifetime``.
+        None to copy that of the inner one, or 0 to 63; ``ecn``, False to clear it (RFC 6040 section 4.1);
+        ``df``, "copy", "set" or "clear" (RFC 4301 section 8.1): with "clear" the system fragments what is too long for the
+        path, and nothing is learned from ICMP. ``path_mtu``: octets of the outer IP packets that the path carries, at least
+        576 (IPv4) or 1280 (IPv6); 0 for unknown. ``clamp`` and ``lifetime``: as of an inbound SA.
+
+        What does not fit the path MTU, configured or learned, is cut into fragments (IPv4 without DF, tunnel mode), or dropped
+        as "too-big" and its sender told by ICMP (RFC 4301 section 8.2.1).
         """
+    def move_inbound(self, spi: int, *, protocol: str = "esp", remote_address: str, remote_port: int) -> None:
+        """Tell where the peer of an inbound SA is now, so that packets from there are no ``peer-moved``."""
     def move_outbound(
         self, handle: int, *, local_address: str, local_port: int, remote_address: str, remote_port: int
     ) -> None:
@@ -103,6 +121,8 @@ class Plane:
 
         In transport mode the packets' own addresses stay those that the SA was installed with.
         """
+    def set_path_mtu(self, handle: int, path_mtu: int) -> None:
+        """Tell the path MTU of an outbound SA, as in :meth:`install_outbound`. What was learned stays, where it is less."""
     def remove_inbound(self, spi: int, protocol: str = "esp") -> None: ...
     def remove_outbound(self, handle: int) -> None: ...
     def install_policy(
@@ -118,8 +138,10 @@ class Plane:
     ) -> None:
         """Add or replace the policy numbered ``policy``. The matching policy of lowest ``order`` decides.
 
-        ``action``: "protect", or "discard"; "bypass" is refused so far. ``outbound``: handle of the SA that protects; None
-        reports an acquire and drops. ``interface``: not yet obeyed.
+        ``action``: "protect", "discard", or "bypass": sent as it is, through a raw socket of 255, with the mark that routes it
+        past the TUN. ``outbound``: handle of the SA that protects; None
+        reports an acquire, and the first packets wait for the SA: 16 and 64 KiB of each policy, for 30 seconds; what is lost
+        of them is dropped as ``no-sa``. ``interface``: the number of the TUN whose packets it is for.
         """
     def remove_policy(self, policy: int) -> None: ...
     def inbound_counters(self, spi: int, protocol: str = "esp") -> tuple[int, int, dict[str, int]]:
@@ -127,9 +149,27 @@ class Plane:
     def outbound_counters(self, handle: int) -> tuple[int, int, dict[str, int]]: ...
     def drops(self) -> dict[str, int]:
         """Packets dropped outside of any SA, by reason; ``queue-full`` and ``socket-full`` are what overran the workers."""
+    def bypassed(self) -> int:
+        """Packets that left as they were, by policies that say "bypass"."""
+    def audit_again(self) -> None:
+        """Report dropped packets anew: each kind of drop of each SA is reported once until this is called."""
     def event_fd(self) -> int: ...
-    def events(self) -> list[tuple[str, int]]:
-        """("acquire", policy) | ("sequence-exhausted", handle) | ("port-failed", errno); drains the list."""
+    def events(self) -> list[tuple[str, int, dict[str, str | int]]]:
+        """What happened since the last call: kind, number, details.
+
+        ("acquire", policy): a packet wants an SA. ("sequence-exhausted", handle). ("port-failed", errno).
+        ("expiring", handle), ("expired", handle): the soft or the hard lifetime of an outbound SA is over, once each; after
+        the latter it seals nothing more, and drops as ``expired``. Without ESN an SA is expiring too when 90 % of its sequence
+        numbers are used. ("inbound-expiring", spi), ("inbound-expired", spi): the same of an inbound SA; details: protocol.
+
+        ("peer-moved", spi): an authenticated, new packet came in UDP from another address or port than the SA's; details:
+        protocol, address, port. Once until it is taken, or ``move_inbound`` tells the new one.
+
+        ("dropped", number): an auditable event (RFC 4301 section 9); number: of an inbound SA the SPI, known or not, of an
+        outbound one the handle, or 0. Details: direction ("in" or "out"), reason, and what is known of protocol, sequence,
+        source, destination (of what came, or was to be sealed), and with ``selector-mismatch`` inner_source and
+        inner_destination. Keepalives and dummies are no faults, and not reported.
+        """
 
 class Sealer:
     """One outbound SA by itself, without I/O: for tests and tools. Seals with sequence numbers from ``sequence``."""

@@ -11,7 +11,7 @@ from caponier.demo.namespaces import Namespace
 from caponier.demo.topology import LEFT, RIGHT, Topology
 from caponier.demo.traffic import ping, transfer
 from tests.plane.suites import CBC, GCM, Suite
-from tests.plane.tunnel import CARRIERS, MARK, UDP4, Carrier, eventually, of, route, tunnel
+from tests.plane.tunnel import CARRIERS, MARK, UDP4, Carrier, Event, eventually, of, route, told, tunnel
 
 pytestmark = pytest.mark.privileged
 
@@ -47,7 +47,7 @@ def test_an_interface_may_be_down_for_a_while(world: Topology) -> None:
         set_state(world.gw2, right.interface, "up")
         route(world.gw2, right.interface, LEFT)
         assert ping(world.alice, RIGHT.host, count=3).received == 3
-        assert right.events() == []
+        assert told(right) == []
 
 
 def set_state(gateway: Namespace, interface: str, state: str) -> None:
@@ -62,14 +62,14 @@ def test_an_interface_that_somebody_removes_is_reported(world: Topology, workers
         left = pair.left.plane
         with world.gw1.netlink() as netlink:
             netlink.link("del", index=netlink.link_lookup(ifname=left.interface)[0])
-        told: list[tuple[str, int]] = []
+        heard: list[Event] = []
 
         def all_have_told() -> bool:
-            told.extend(left.events())
-            return len(told) >= workers
+            heard.extend(told(left))
+            return len(heard) >= workers
 
-        assert eventually(all_have_told), told
-        assert told == [("port-failed", errno.EBADFD)] * workers
+        assert eventually(all_have_told), heard
+        assert heard == [("port-failed", errno.EBADFD, {"interface": 0})] * workers
 
 
 def test_a_closed_plane_leaves_nothing(world: Topology) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from caponier._plane import Plane
 from caponier.demo.namespaces import Namespace
@@ -19,11 +19,16 @@ from tests.plane.suites import Suite
 MARK = 0x4350
 PORT = 4500
 ESP, AH = 50, 51
-MTU = 1400  #: of the TUN interfaces
+MTU = (
+    1390  #: of the TUN interfaces: fits the wire with every suite and carrier, so that nothing is fragmented or refused
+)
 POLICY = 1
 PATIENCE = 5.0  #: seconds until something that must happen counts as not happening
 
 Selector = tuple[int, int, int, str, str]  #: as the plane takes it: protocol, ports, addresses
+Lifetime = tuple[int, int, int, int]  #: soft and hard octets, soft and hard packets
+Event = tuple[str, int, dict[str, str | int]]  #: kind, number, details
+UNLIMITED: Lifetime = (0, 0, 0, 0)
 
 _ALL = (0, 0, 65535)
 _TIME_WAIT, _LISTEN = "06", "0A"
@@ -98,6 +103,11 @@ def eventually(condition: Callable[[], bool]) -> bool:
 def raw_socket(gateway: Namespace, family: socket.AddressFamily, protocol: int) -> socket.socket:
     with gateway.inside():
         return socket.socket(family, socket.SOCK_RAW, protocol)
+
+
+def told(plane: Plane) -> list[Event]:
+    """The plane's events, but for those of an audit: which strangers' packets there are is not for every test to know."""
+    return [event for event in plane.events() if event[0] != "dropped"]
 
 
 def esp_socket(gateway: Namespace, carrier: Carrier) -> socket.socket:
@@ -181,6 +191,8 @@ class End:
         *,
         local: list[Selector] | None = None,
         remote: list[Selector] | None = None,
+        lifetime: Lifetime = UNLIMITED,
+        remote_port: int = 0,
     ) -> None:
         self.plane.install_inbound(
             spi=self.spi_in,
@@ -190,11 +202,14 @@ class End:
             remote=of(self.there) if remote is None else remote,
             local_address=carrier.address(self.here),
             remote_address=carrier.address(self.there),
+            remote_port=remote_port,
+            lifetime=lifetime,
         )
 
-    def install_outbound(self, suite: Suite, carrier: Carrier) -> None:
+    def install_outbound(self, suite: Suite, carrier: Carrier, **more: Any) -> None:
+        """``more``: whatever else the plane is told of the SA."""
         self.handle = self.plane.install_outbound(
-            spi=self.spi_out, **suite.keys(self.sends), **carrier.ends(self.here, self.there)
+            spi=self.spi_out, **suite.keys(self.sends), **carrier.ends(self.here, self.there), **more
         )
 
     def install_policy(self, *, action: str = "protect", outbound: bool = True, order: int = 1) -> None:
@@ -207,11 +222,11 @@ class End:
             outbound=self.handle if outbound else None,
         )
 
-    def install(self, suite: Suite, carrier: Carrier) -> None:
+    def install(self, suite: Suite, carrier: Carrier, **more: Any) -> None:
         """Both SAs, with SPIs of their own, and the policy."""
         self.generation += 1
         self.install_inbound(suite, carrier)
-        self.install_outbound(suite, carrier)
+        self.install_outbound(suite, carrier, **more)
         self.install_policy()
 
     def remove(self) -> None:
@@ -244,10 +259,10 @@ class Tunnel:
         return self.left, self.right
 
     @contextmanager
-    def protected(self, suite: Suite, carrier: Carrier) -> Iterator[None]:
-        """Alice and Bob, joined by ESP."""
+    def protected(self, suite: Suite, carrier: Carrier, **more: Any) -> Iterator[None]:
+        """Alice and Bob, joined by ESP. ``more``: of both outbound SAs."""
         for end in self.ends:
-            end.install(suite, carrier)
+            end.install(suite, carrier, **more)
         try:
             yield
             assert eventually(self.is_quiet), "a TCP connection does not end"

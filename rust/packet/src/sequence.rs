@@ -102,6 +102,11 @@ impl Counter {
         }
     }
 
+    /// The last number that was taken; 0 before the first.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     /// Take up to `count` consecutive numbers at once. They are fewer, perhaps none, when the numbers run out.
     pub fn reserve(&self, count: usize) -> Numbers {
         let count = count as u64;

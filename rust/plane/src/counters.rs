@@ -2,7 +2,9 @@
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
 
+use crate::audit::Told;
 use crate::drops::Drop;
 use crate::parameters::Counters;
 
@@ -38,7 +40,15 @@ impl DropCounters {
 pub(crate) struct SaCounters {
     packets: AtomicU64,
     octets: AtomicU64,
-    drops: DropCounters,
+    /// Made with the first drop: most SAs have none.
+    dropped: OnceLock<Box<Dropped>>,
+}
+
+/// What was dropped under one SA, and what of it was told.
+#[derive(Debug)]
+struct Dropped {
+    counters: DropCounters,
+    told: Told,
 }
 
 impl SaCounters {
@@ -46,24 +56,36 @@ impl SaCounters {
         Self {
             packets: AtomicU64::new(0),
             octets: AtomicU64::new(0),
-            drops: DropCounters::new(),
+            dropped: OnceLock::new(),
         }
     }
 
-    pub(crate) fn carried(&self, packets: u64, octets: u64) {
-        self.packets.fetch_add(packets, Ordering::Relaxed);
-        self.octets.fetch_add(octets, Ordering::Relaxed);
+    /// Count what was carried; how many packets and octets it is in all.
+    pub(crate) fn carried(&self, packets: u64, octets: u64) -> (u64, u64) {
+        (
+            self.packets.fetch_add(packets, Ordering::Relaxed) + packets,
+            self.octets.fetch_add(octets, Ordering::Relaxed) + octets,
+        )
     }
 
-    pub(crate) fn dropped(&self, reason: Drop, n: u64) {
-        self.drops.add(reason, n);
+    /// Count what was dropped; what was told of it so far.
+    pub(crate) fn dropped(&self, reason: Drop, n: u64) -> &Told {
+        let dropped = self.dropped.get_or_init(|| {
+            Box::new(Dropped {
+                counters: DropCounters::new(),
+                told: Told::default(),
+            })
+        });
+        dropped.counters.add(reason, n);
+        &dropped.told
     }
 
     pub(crate) fn read(&self) -> Counters {
+        let dropped = self.dropped.get();
         Counters {
             packets: self.packets.load(Ordering::Relaxed),
             octets: self.octets.load(Ordering::Relaxed),
-            drops: self.drops.list(),
+            drops: dropped.map_or_else(Vec::new, |dropped| dropped.counters.list()),
         }
     }
 }

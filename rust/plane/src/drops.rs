@@ -19,6 +19,11 @@ macro_rules! reasons {
             /// Number of reasons.
             pub const COUNT: usize = Self::ALL.len();
 
+            /// Whether something is wrong; a keepalive or a dummy does what it is for.
+            pub fn is_fault(self) -> bool {
+                !matches!(self, Self::Keepalive | Self::Dummy)
+            }
+
             /// The stable name, such as `bad-icv`.
             pub fn name(self) -> &'static str {
                 match self {
@@ -38,7 +43,7 @@ reasons! {
     NoSa = "no-sa",
     /// The inner packet is not IPv4 or IPv6 with consistent lengths, or its offload fields lie.
     MalformedInner = "malformed-inner",
-    /// The packet does not fit a datagram once it is protected.
+    /// Outbound: the packet does not fit its way once it is protected (RFC 4301 section 8.2.1).
     TooBig = "too-big",
     /// A fragment in transport mode, which is for whole datagrams (RFC 4303 section 3.3.4), or one that was not
     /// reassembled before it came (section 3.4.1).
@@ -46,6 +51,8 @@ reasons! {
     /// Outbound, transport mode in UDP: the packet has IP options or extension headers, which the outer header, the
     /// system's, would not have.
     NotPlain = "not-plain",
+    /// The hard lifetime of the SA is over (RFC 4301 section 4.4.2.1).
+    Expired = "expired",
     /// Outbound: the sequence numbers of the SA are used up (RFC 4303 section 3.3.3).
     SequenceExhausted = "sequence-exhausted",
     /// Outbound: the cipher refused; never expected.
@@ -71,8 +78,12 @@ reasons! {
     SelectorMismatch = "selector-mismatch",
     /// Inbound: congestion on the way that the inner packet's sender cannot be told of (RFC 6040 figure 4).
     Congestion = "congestion",
+    /// Inbound: a later fragment that would write over the TCP header of the first one (RFC 4301 section 7.2, RFC 1858).
+    FragmentOverlap = "fragment-overlap",
     /// Inbound: the outer address family contradicts the SA.
     WrongEncapsulation = "wrong-encapsulation",
+    /// Inbound: the TUN interface of the SA is no more.
+    NoInterface = "no-interface",
     /// Inbound: a dummy packet for traffic flow confidentiality (next header 59); not an error.
     Dummy = "dummy",
     /// Inbound: a NAT keepalive, one octet 0xff (RFC 3948 section 2.3); not an error.

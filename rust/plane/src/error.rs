@@ -21,6 +21,9 @@ pub enum PlaneError {
     /// No outbound SA has this handle.
     #[error("there is no outbound SA with handle {0}")]
     UnknownHandle(u64),
+    /// There are as many outbound SAs as there may be.
+    #[error("there are 2^32 outbound SAs already")]
+    Handles,
     /// No policy has this number.
     #[error("there is no policy {0}")]
     UnknownPolicy(u64),
@@ -47,12 +50,12 @@ pub enum PlaneError {
     /// AH in tunnel mode seals the outer header too.
     #[error("AH in tunnel mode needs the tunnel's addresses")]
     NoAddresses,
+    /// A path MTU that no path has.
+    #[error("a path MTU of {0} octets; it must be 0 or at least {1}")]
+    PathMtu(u32, u32),
     /// TFC padding has its end found by the inner packet's length (RFC 4303 section 2.7).
     #[error("TFC padding up to {0} octets; it is for ESP in tunnel mode only")]
     Tfc(u16),
-    /// A policy that lets packets out as they are.
-    #[error("policy {0}: the plane does not carry \"bypass\" yet; \"protect\" and \"discard\" are allowed")]
-    Bypass(u64),
     /// A sequence number that a new SA cannot start from.
     #[error("the first sequence number is {0}; it must be from 1 to the last one of the SA")]
     Sequence(u64),

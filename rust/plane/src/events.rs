@@ -10,18 +10,30 @@ const MAX_EVENTS: usize = 4096;
 
 type Waker = Box<dyn Fn() + Send + Sync>;
 
+/// Wakes whoever is to look.
+#[derive(Default)]
+pub(crate) struct Bell(RwLock<Option<Waker>>);
+
+impl Bell {
+    pub(crate) fn set_waker(&self, waker: Waker) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(waker);
+    }
+
+    pub(crate) fn ring(&self) {
+        if let Some(waker) = &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            waker();
+        }
+    }
+}
+
 /// Events that nobody took yet.
 #[derive(Default)]
 pub(crate) struct Events {
     queue: Mutex<VecDeque<Event>>,
-    waker: RwLock<Option<Waker>>,
+    pub(crate) bell: Bell,
 }
 
 impl Events {
-    pub(crate) fn set_waker(&self, waker: Waker) {
-        *self.waker.write().unwrap_or_else(PoisonError::into_inner) = Some(waker);
-    }
-
     /// Queue an event and wake who waits; false when the queue is full.
     pub(crate) fn push(&self, event: Event) -> bool {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -30,9 +42,7 @@ impl Events {
         }
         queue.push_back(event);
         std::mem::drop(queue);
-        if let Some(waker) = &*self.waker.read().unwrap_or_else(PoisonError::into_inner) {
-            waker();
-        }
+        self.bell.ring();
         true
     }
 
@@ -53,13 +63,13 @@ mod tests {
         let woken = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&woken);
         let events = Events::default();
-        events.set_waker(Box::new(move || {
+        events.bell.set_waker(Box::new(move || {
             counter.fetch_add(1, Ordering::Relaxed);
         }));
         for policy in 0..MAX_EVENTS as u64 {
             assert!(events.push(Event::Acquire { policy }));
         }
-        assert!(!events.push(Event::PortFailed { errno: 19 }));
+        assert!(!events.push(Event::SequenceExhausted { handle: 1 }));
         assert_eq!(woken.load(Ordering::Relaxed), MAX_EVENTS);
         assert_eq!(events.take().len(), MAX_EVENTS);
         assert!(events.take().is_empty());

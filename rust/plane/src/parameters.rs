@@ -8,6 +8,7 @@ use caponier_packet::sequence::Width;
 use caponier_packet::transport::nat::RealAddresses;
 use caponier_packet::transport::Form;
 
+use crate::drops::Drop;
 use crate::selector::Selector;
 
 /// The protocol of an SA.
@@ -85,7 +86,7 @@ pub struct InboundParameters {
     pub local_address: IpAddr,
     /// The peer's outer address.
     pub remote_address: IpAddr,
-    /// The peer's UDP port; 0 for without encapsulation.
+    /// The peer's UDP port, to report when it moves; 0 for without encapsulation, or not to report.
     pub remote_port: u16,
     /// The TUN interface that what comes out goes to.
     pub interface: u32,
@@ -204,11 +205,84 @@ pub enum Event {
         /// The SA's handle.
         handle: u64,
     },
+    /// The soft lifetime of the outbound SA is over, or its sequence numbers soon will be: it is to be replaced (RFC 4301
+    /// section 4.4.2.1). Told once, as the next three.
+    Expiring {
+        /// The SA's handle.
+        handle: u64,
+    },
+    /// The hard lifetime of the outbound SA is over: it seals nothing more.
+    Expired {
+        /// The SA's handle.
+        handle: u64,
+    },
+    /// The soft lifetime of the inbound SA is over.
+    InboundExpiring {
+        /// The SA's protocol.
+        protocol: Protocol,
+        /// The SA's SPI.
+        spi: u32,
+    },
+    /// The hard lifetime of the inbound SA is over: it opens nothing more.
+    InboundExpired {
+        /// The SA's protocol.
+        protocol: Protocol,
+        /// The SA's SPI.
+        spi: u32,
+    },
+    /// An authenticated packet of the inbound SA came in UDP from another address or port than the SA's (RFC 7296 section
+    /// 2.23). Told once until the event is taken, or [`crate::Plane::move_inbound`] tells the new one.
+    PeerMoved {
+        /// The SA's protocol.
+        protocol: Protocol,
+        /// The SA's SPI.
+        spi: u32,
+        /// Where it came from.
+        address: IpAddr,
+        /// The port it came from.
+        port: u16,
+    },
+    /// A packet was dropped, the first of its SA for this reason (RFC 4301 section 9). Until [`crate::Plane::audit_again`]
+    /// no other one is told of that SA for that reason.
+    Dropped(Dropped),
     /// A socket or the TUN interface failed for good.
     PortFailed {
         /// The system's error number.
         errno: i32,
+        /// Of a TUN interface, its number.
+        interface: Option<u32>,
     },
+}
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the sockets to the TUN interface.
+    In,
+    /// From the TUN interface to the sockets.
+    Out,
+}
+
+/// What an audit log wants to know of a packet that was dropped (RFC 4301 sections 5.1.1 and 5.2, RFC 4303 section 4, RFC
+/// 4302 section 4), as far as the packet and the socket told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Why.
+    pub reason: Drop,
+    /// Which way it went.
+    pub direction: Direction,
+    /// Inbound the SPI, also where no SA has it; outbound the SA's handle; 0 where there is neither.
+    pub number: u64,
+    /// ESP or AH.
+    pub protocol: Option<Protocol>,
+    /// Outbound, of the packet that was to be sealed; inbound, of what came.
+    pub source: Option<IpAddr>,
+    /// As `source`.
+    pub destination: Option<IpAddr>,
+    /// The lower half of the sequence number; outbound the last that the SA used.
+    pub sequence: Option<u32>,
+    /// Inbound, where what came out is not what the SA may carry: its source and destination.
+    pub inner: Option<(IpAddr, IpAddr)>,
 }
 
 /// What one SA carried since its installation.

@@ -1,7 +1,10 @@
 //! Longest-prefix structure of the SPD: addresses to what was filed under the prefixes that hold them.
 
+use std::collections::hash_map::Entry;
 use std::collections::HashMap;
 use std::net::IpAddr;
+
+use crate::mix::Mix;
 
 /// A prefix: family, length in bits, and the address with the other bits zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,17 +18,59 @@ pub(crate) struct Prefix {
 /// probe for each such length, whatever the number of prefixes, and an update costs one.
 #[derive(Debug)]
 pub(crate) struct PrefixMap<V> {
-    values: HashMap<Prefix, Vec<V>>,
+    values: HashMap<Prefix, Filed<V>, Mix>,
     /// For each family, how many prefixes there are of each length in use.
     lengths: [Vec<(u8, usize)>; 2],
+}
+
+/// What is filed under one prefix: mostly one value, which then stands in the table itself.
+#[derive(Debug)]
+enum Filed<V> {
+    One(V),
+    Many(Vec<V>),
+}
+
+impl<V> Filed<V> {
+    #[inline]
+    fn as_slice(&self) -> &[V] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Many(values) => values,
+        }
+    }
+
+    fn insert(&mut self, value: V, before: impl Fn(&V) -> bool) {
+        let mut values = match std::mem::replace(self, Self::Many(Vec::new())) {
+            Self::One(first) => vec![first],
+            Self::Many(values) => values,
+        };
+        let at = values.partition_point(before);
+        values.insert(at, value);
+        *self = Self::Many(values);
+    }
+
+    /// Keep only what `keep` wants; true when that is nothing.
+    fn retain(&mut self, keep: impl Fn(&V) -> bool) -> bool {
+        match self {
+            Self::One(value) => !keep(value),
+            Self::Many(values) => {
+                values.retain(keep);
+                values.is_empty()
+            }
+        }
+    }
 }
 
 impl<V> PrefixMap<V> {
     pub(crate) fn new() -> Self {
         Self {
-            values: HashMap::new(),
+            values: HashMap::default(),
             lengths: [Vec::new(), Vec::new()],
         }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
     }
 
     /// The values of every prefix that holds the address; one item for each prefix.
@@ -34,28 +79,28 @@ impl<V> PrefixMap<V> {
         let lengths = &self.lengths[usize::from(is_v6)];
         lengths.iter().filter_map(move |&(length, _)| {
             let prefix = Prefix::new(is_v6, bits, length);
-            self.values.get(&prefix).map(Vec::as_slice)
+            self.values.get(&prefix).map(Filed::as_slice)
         })
     }
 
     /// File a value under a prefix, at the place that `before` finds in what is there.
     pub(crate) fn insert(&mut self, prefix: Prefix, value: V, before: impl Fn(&V) -> bool) {
-        let values = self.values.entry(prefix).or_default();
-        let at = values.partition_point(before);
-        values.insert(at, value);
-        if values.len() == 1 {
-            self.count_length(prefix);
+        match self.values.entry(prefix) {
+            Entry::Occupied(filed) => filed.into_mut().insert(value, before),
+            Entry::Vacant(place) => {
+                place.insert(Filed::One(value));
+                self.count_length(prefix);
+            }
         }
     }
 
     /// Keep only the values that `keep` wants.
     pub(crate) fn retain(&mut self, prefix: Prefix, keep: impl Fn(&V) -> bool) {
-        let Some(values) = self.values.get_mut(&prefix) else {
+        let Entry::Occupied(mut filed) = self.values.entry(prefix) else {
             return;
         };
-        values.retain(keep);
-        if values.is_empty() {
-            self.values.remove(&prefix);
+        if filed.get_mut().retain(keep) {
+            filed.remove();
             self.forget_length(prefix);
         }
     }

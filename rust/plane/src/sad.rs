@@ -6,15 +6,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use caponier_packet::inner::Inner;
+use caponier_packet::mss;
+use caponier_packet::replay;
 use caponier_packet::transform::Shape;
 use caponier_packet::transport::nat::RealAddresses;
 use caponier_packet::transport::{Form, PlainHeader};
 
 use crate::counters::SaCounters;
 use crate::error::PlaneError;
+use crate::events::Events;
+use crate::handles::Handles;
+use crate::lifetime::{Owner, Watch};
+use crate::mix::Mix;
 use crate::outbox::Lane;
-use crate::parameters::{Arrival, InboundParameters, Mode, OutboundParameters, Protocol, Tunnel};
-use crate::selector::{self, Selector};
+use crate::parameters::{
+    Arrival, DontFragment, InboundParameters, Mode, OutboundParameters, Protocol, Tunnel,
+};
+use crate::path::{self, Path};
+use crate::peer::Peer;
+use crate::selector::Sides;
 use crate::standalone::{Opener, Sealer};
 use crate::transforms::Association;
 use crate::turns::Turns;
@@ -29,18 +39,21 @@ pub(crate) struct Inbound {
     pub(crate) nat: Option<RealAddresses>,
     /// Whether the outer header's ECN is taken over.
     pub(crate) ecn: bool,
+    /// Octets of the packets that TCP's segments shall fit, or 0.
+    pub(crate) clamp: u16,
     pub(crate) counters: SaCounters,
-    local: Vec<Selector>,
-    remote: Vec<Selector>,
+    pub(crate) watch: Watch,
+    pub(crate) peer: Peer,
+    /// The TUN interface that what comes out goes to.
+    pub(crate) interface: u32,
+    selectors: Sides,
     local_address: IpAddr,
     remote_address: IpAddr,
 }
 
 impl Inbound {
-    fn new(p: &InboundParameters) -> Result<Self, PlaneError> {
+    fn new(p: &InboundParameters, least_window: u32) -> Result<Self, PlaneError> {
         same_family(p.local_address, p.remote_address)?;
-        let mut selectors = p.local.iter().chain(&p.remote);
-        selectors.try_for_each(Selector::validate)?;
         let association = Association {
             protocol: p.protocol,
             mode: p.mode,
@@ -48,17 +61,34 @@ impl Inbound {
             keys: &p.keys,
             width: p.width,
         };
+        if !replay::SIZES.contains(&p.replay_window) {
+            return Err(PlaneError::ReplayWindow(p.replay_window));
+        }
+        let window = p.replay_window.max(least_window);
         Ok(Self {
-            opener: Opener::new(association, p.replay_window)?,
+            opener: Opener::new(association, window)?,
             mode: p.mode,
             nat: p.nat,
             ecn: p.ecn,
+            clamp: p.clamp,
             counters: SaCounters::new(),
-            local: p.local.clone(),
-            remote: p.remote.clone(),
+            watch: Watch::new(Owner::Inbound(p.protocol, p.spi), p.lifetime),
+            peer: Peer::new(p.remote_address, p.remote_port),
+            interface: p.interface,
+            selectors: Sides::new(&p.local, &p.remote)?,
             local_address: p.local_address,
             remote_address: p.remote_address,
         })
+    }
+
+    /// The peer is elsewhere now. In transport mode what comes out has the addresses that it had before.
+    fn move_to(&mut self, address: IpAddr, port: u16) -> Result<(), PlaneError> {
+        same_family(self.local_address, address)?;
+        if self.mode == Mode::Tunnel {
+            self.remote_address = address;
+        }
+        self.peer = Peer::new(address, port);
+        Ok(())
     }
 
     /// Whether a packet may come out of it (RFC 4301 section 5.2, step 4). In transport mode its addresses are those of the
@@ -67,7 +97,14 @@ impl Inbound {
         let has_addresses = self.mode == Mode::Tunnel
             || self.nat.is_some()
             || (inner.source == self.remote_address && inner.destination == self.local_address);
-        has_addresses && selector::admit(&self.remote, &self.local, inner)
+        has_addresses && self.selectors.admit_in(inner)
+    }
+
+    /// Lower the Maximum Segment Size of a SYN segment, where the SA wants it.
+    pub(crate) fn clamp_segment(&self, packet: &mut [u8], inner: &Inner) {
+        if self.clamp > 0 {
+            mss::clamp(packet, inner, mss::for_mtu(self.clamp, inner.is_v6()));
+        }
     }
 
     /// The IP header of a packet of transport mode that came without: as it came, but behind a NAT, which may change the
@@ -95,6 +132,12 @@ impl Inbound {
     pub(crate) fn fits(&self, arrival: &Arrival) -> bool {
         arrival.remote.to_canonical().is_ipv4() == self.remote_address.is_ipv4()
     }
+
+    /// Count what was carried.
+    pub(crate) fn carried(&self, packets: u64, octets: u64, events: &Events) {
+        let (packets, octets) = self.counters.carried(packets, octets);
+        self.watch.pass(packets, octets, 0, events);
+    }
 }
 
 /// An outbound SA.
@@ -103,8 +146,14 @@ pub(crate) struct Outbound {
     pub(crate) sealer: Sealer,
     pub(crate) tunnel: Tunnel,
     pub(crate) counters: SaCounters,
-    protocol: Protocol,
-    form: Form,
+    pub(crate) watch: Watch,
+    pub(crate) protocol: Protocol,
+    pub(crate) path: Path,
+    pub(crate) mode: Mode,
+    pub(crate) form: Form,
+    pub(crate) df: DontFragment,
+    /// Octets of the packets that TCP's segments shall fit, or 0.
+    pub(crate) clamp: u16,
     /// Of transport mode: the addresses of its packets, source and destination. They stay when the tunnel moves: the
     /// connections of the host do not.
     addresses: Option<(IpAddr, IpAddr)>,
@@ -115,6 +164,7 @@ pub(crate) struct Outbound {
 impl Outbound {
     fn new(handle: u64, p: &OutboundParameters) -> Result<Self, PlaneError> {
         check_tunnel(p.protocol, &p.tunnel)?;
+        check_path_mtu(p.path_mtu, &p.tunnel)?;
         let association = Association {
             protocol: p.protocol,
             mode: p.mode,
@@ -131,6 +181,11 @@ impl Outbound {
             sealer,
             tunnel: p.tunnel,
             counters: SaCounters::new(),
+            watch: Watch::new(Owner::Outbound(handle), p.lifetime).with_numbers(p.width),
+            path: Path::new(p.path_mtu),
+            mode: p.mode,
+            df: p.df,
+            clamp: p.clamp,
             protocol: p.protocol,
             addresses: (p.mode == Mode::Transport).then_some(ends),
             turns: Arc::new(Turns::new(FIRST)),
@@ -144,23 +199,13 @@ impl Outbound {
             tunnel: &self.tunnel,
             turns: &self.turns,
             form: self.form,
+            handle: self.handle,
             traffic_class: match self.form {
                 Form::Bare => shape.traffic_class,
                 Form::Whole => 0,
             },
+            dont_fragment: self.form == Form::Bare && shape.dont_fragment,
         }
-    }
-
-    /// The most octets that may leave for one packet: 65535, behind the IP header for IPv6, less the headers that the
-    /// socket makes.
-    pub(crate) fn max_packet(&self) -> usize {
-        let ip = match (self.tunnel.remote.is_ipv4(), self.form) {
-            (true, Form::Bare) => 65535 - 20,
-            (true, Form::Whole) | (false, Form::Bare) => 65535,
-            (false, Form::Whole) => 65535 + 40,
-        };
-        let udp = if self.tunnel.remote_port == 0 { 0 } else { 8 };
-        ip - udp
     }
 
     /// Whether a packet may go into it, which the policy says: in transport mode its addresses must be those of the SA (RFC
@@ -183,7 +228,15 @@ impl Outbound {
         self.sealer.move_to(&tunnel)?;
         self.form = form;
         self.tunnel = tunnel;
+        self.path.forget();
         Ok(())
+    }
+
+    /// Count what was carried.
+    pub(crate) fn carried(&self, packets: u64, octets: u64, events: &Events) {
+        let (packets, octets) = self.counters.carried(packets, octets);
+        let number = self.sealer.used();
+        self.watch.pass(packets, octets, number, events);
     }
 
     /// True the first time, until [`Outbound::clear_exhausted`].
@@ -199,17 +252,15 @@ impl Outbound {
 
 /// The SAs of both directions.
 pub(crate) struct Sad {
-    inbound: HashMap<(Protocol, u32), Box<Inbound>>,
-    outbound: HashMap<u64, Box<Outbound>>,
-    next_handle: u64,
+    inbound: HashMap<(Protocol, u32), Box<Inbound>, Mix>,
+    outbound: Handles<Outbound>,
 }
 
 impl Sad {
     pub(crate) fn new() -> Self {
         Self {
-            inbound: HashMap::new(),
-            outbound: HashMap::new(),
-            next_handle: 1,
+            inbound: HashMap::default(),
+            outbound: Handles::new(),
         }
     }
 
@@ -218,29 +269,46 @@ impl Sad {
     }
 
     pub(crate) fn outbound(&self, handle: u64) -> Option<&Outbound> {
-        self.outbound.get(&handle).map(Box::as_ref)
+        self.outbound.get(handle)
     }
 
-    pub(crate) fn install_inbound(&mut self, p: &InboundParameters) -> Result<(), PlaneError> {
+    /// `least_window`: packets that its replay window has at least, whatever the parameters say.
+    pub(crate) fn install_inbound(
+        &mut self,
+        p: &InboundParameters,
+        least_window: u32,
+    ) -> Result<(), PlaneError> {
         let key = (p.protocol, p.spi);
         if self.inbound.contains_key(&key) {
             return Err(PlaneError::DuplicateSpi(p.spi, p.protocol));
         }
-        self.inbound.insert(key, Inbound::new(p)?.into());
+        self.inbound
+            .insert(key, Inbound::new(p, least_window)?.into());
         Ok(())
     }
 
     pub(crate) fn install_outbound(&mut self, p: &OutboundParameters) -> Result<u64, PlaneError> {
-        let handle = self.next_handle;
-        self.outbound
-            .insert(handle, Outbound::new(handle, p)?.into());
-        self.next_handle += 1;
+        let handle = self.outbound.next().ok_or(PlaneError::Handles)?;
+        let sa = Outbound::new(handle, p)?;
+        self.outbound.insert_next(Box::new(sa));
         Ok(handle)
     }
 
     pub(crate) fn move_outbound(&mut self, handle: u64, tunnel: Tunnel) -> Result<(), PlaneError> {
-        let sa = self.outbound.get_mut(&handle);
+        let sa = self.outbound.get_mut(handle);
         sa.ok_or(PlaneError::UnknownHandle(handle))?.move_to(tunnel)
+    }
+
+    pub(crate) fn move_inbound(
+        &mut self,
+        protocol: Protocol,
+        spi: u32,
+        address: IpAddr,
+        port: u16,
+    ) -> Result<(), PlaneError> {
+        let sa = self.inbound.get_mut(&(protocol, spi));
+        let sa = sa.ok_or(PlaneError::UnknownSpi(spi, protocol))?;
+        sa.move_to(address, port)
     }
 
     pub(crate) fn remove_inbound(
@@ -253,8 +321,16 @@ impl Sad {
         gone.ok_or(PlaneError::UnknownSpi(spi, protocol))
     }
 
+    pub(crate) fn set_path_mtu(&self, handle: u64, mtu: u32) -> Result<(), PlaneError> {
+        let sa = self.outbound(handle);
+        let sa = sa.ok_or(PlaneError::UnknownHandle(handle))?;
+        check_path_mtu(mtu, &sa.tunnel)?;
+        sa.path.configure(mtu);
+        Ok(())
+    }
+
     pub(crate) fn remove_outbound(&mut self, handle: u64) -> Result<(), PlaneError> {
-        let removed = self.outbound.remove(&handle);
+        let removed = self.outbound.remove(handle);
         removed.map(|_| ()).ok_or(PlaneError::UnknownHandle(handle))
     }
 }
@@ -269,6 +345,14 @@ fn check_tunnel(protocol: Protocol, tunnel: &Tunnel) -> Result<(), PlaneError> {
         }
         _ => Ok(()),
     }
+}
+
+fn check_path_mtu(mtu: u32, tunnel: &Tunnel) -> Result<(), PlaneError> {
+    let least = path::floor(tunnel.remote);
+    if mtu == 0 || mtu >= least {
+        return Ok(());
+    }
+    Err(PlaneError::PathMtu(mtu, least))
 }
 
 fn same_family(local: IpAddr, remote: IpAddr) -> Result<(), PlaneError> {

@@ -21,6 +21,43 @@ pub struct Selector {
     pub last: IpAddr,
 }
 
+/// The selectors of both sides, in one place of memory.
+#[derive(Debug)]
+pub(crate) struct Sides {
+    selectors: Box<[Selector]>,
+    /// How many of them are local.
+    locals: usize,
+}
+
+impl Sides {
+    pub(crate) fn new(local: &[Selector], remote: &[Selector]) -> Result<Self, PlaneError> {
+        let both = local.iter().chain(remote);
+        both.clone().try_for_each(Selector::validate)?;
+        Ok(Self {
+            selectors: both.copied().collect(),
+            locals: local.len(),
+        })
+    }
+
+    fn local(&self) -> &[Selector] {
+        self.selectors.get(..self.locals).unwrap_or(&[])
+    }
+
+    pub(crate) fn remote(&self) -> &[Selector] {
+        self.selectors.get(self.locals..).unwrap_or(&[])
+    }
+
+    /// Whether a packet may go from here to there.
+    pub(crate) fn admit_out(&self, inner: &Inner) -> bool {
+        admit(self.local(), self.remote(), inner)
+    }
+
+    /// Whether a packet may come from there to here.
+    pub(crate) fn admit_in(&self, inner: &Inner) -> bool {
+        admit(self.remote(), self.local(), inner)
+    }
+}
+
 /// What a selector's ports are compared with.
 #[derive(Clone, Copy)]
 enum Port {

@@ -1,5 +1,6 @@
 //! The SPD (RFC 4301 section 4.4.1) for packets that leave: ordered policies, found by destination prefix.
 
+use std::collections::hash_map::Entry;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -7,25 +8,41 @@ use std::sync::Arc;
 use caponier_packet::inner::Inner;
 
 use crate::error::PlaneError;
+use crate::mix::Mix;
 use crate::parameters::{Action, PolicyParameters};
 use crate::prefix::{decompose, Prefix, PrefixMap};
-use crate::selector::{self, Selector};
+use crate::selector::Sides;
 
 /// One policy.
 #[derive(Debug)]
 pub(crate) struct Policy {
-    parameters: PolicyParameters,
+    number: u64,
+    order: i64,
+    action: Action,
+    interface: u32,
+    selectors: Sides,
     /// An acquire was reported and not taken yet.
     has_acquire: AtomicBool,
 }
 
 impl Policy {
+    fn new(p: &PolicyParameters) -> Result<Self, PlaneError> {
+        Ok(Self {
+            number: p.policy,
+            order: p.order,
+            action: p.action,
+            interface: p.interface,
+            selectors: Sides::new(&p.local, &p.remote)?,
+            has_acquire: AtomicBool::new(false),
+        })
+    }
+
     pub(crate) fn action(&self) -> Action {
-        self.parameters.action
+        self.action
     }
 
     pub(crate) fn number(&self) -> u64 {
-        self.parameters.policy
+        self.number
     }
 
     /// True once until [`Policy::clear_acquire`].
@@ -39,39 +56,40 @@ impl Policy {
     }
 
     fn rank(&self) -> (i64, u64) {
-        (self.parameters.order, self.parameters.policy)
+        (self.order, self.number)
     }
 
     fn matches(&self, inner: &Inner) -> bool {
-        selector::admit(&self.parameters.local, &self.parameters.remote, inner)
+        self.selectors.admit_out(inner)
     }
 
     fn prefixes(&self) -> impl Iterator<Item = Prefix> + '_ {
-        let ranges = self.parameters.remote.iter();
+        let ranges = self.selectors.remote().iter();
         ranges.flat_map(|remote| decompose(remote.first, remote.last))
     }
 }
 
-/// The ordered policies.
+/// The ordered policies, those of each TUN interface by themselves: what was routed into one is not for another's.
 #[derive(Debug)]
 pub(crate) struct Spd {
-    policies: HashMap<u64, Arc<Policy>>,
-    /// Under each prefix of their remote ranges, by rank.
-    by_destination: PrefixMap<Arc<Policy>>,
+    policies: HashMap<u64, Arc<Policy>, Mix>,
+    /// Of each TUN interface, under each prefix of their remote ranges, by rank.
+    by_destination: HashMap<u32, PrefixMap<Arc<Policy>>, Mix>,
 }
 
 impl Spd {
     pub(crate) fn new() -> Self {
         Self {
-            policies: HashMap::new(),
-            by_destination: PrefixMap::new(),
+            policies: HashMap::default(),
+            by_destination: HashMap::default(),
         }
     }
 
-    /// The policy of lowest rank that matches.
-    pub(crate) fn lookup(&self, inner: &Inner) -> Option<&Policy> {
+    /// The policy of lowest rank of this interface that matches.
+    pub(crate) fn lookup(&self, interface: u32, inner: &Inner) -> Option<&Policy> {
         let mut best: Option<&Policy> = None;
-        for candidates in self.by_destination.covering(inner.destination) {
+        let own = self.by_destination.get(&interface)?;
+        for candidates in own.covering(inner.destination) {
             let better = candidates
                 .iter()
                 .map(Arc::as_ref)
@@ -88,22 +106,17 @@ impl Spd {
     }
 
     /// Add a policy, or replace the one of this number.
-    pub(crate) fn install(&mut self, parameters: PolicyParameters) -> Result<(), PlaneError> {
-        let mut selectors = parameters.local.iter().chain(&parameters.remote);
-        selectors.try_for_each(Selector::validate)?;
-        self.forget(parameters.policy);
-        let policy = Arc::new(Policy {
-            parameters,
-            has_acquire: AtomicBool::new(false),
-        });
+    pub(crate) fn install(&mut self, parameters: &PolicyParameters) -> Result<(), PlaneError> {
+        let policy = Arc::new(Policy::new(parameters)?);
+        self.forget(policy.number);
+        let own = self.by_destination.entry(policy.interface);
+        let own = own.or_insert_with(PrefixMap::new);
         for prefix in policy.prefixes() {
             // Two ranges may share a prefix: file the policy there once.
-            self.by_destination
-                .retain(prefix, |filed| !Arc::ptr_eq(filed, &policy));
+            own.retain(prefix, |filed| !Arc::ptr_eq(filed, &policy));
             let rank = policy.rank();
             let value = Arc::clone(&policy);
-            self.by_destination
-                .insert(prefix, value, |filed| filed.rank() < rank);
+            own.insert(prefix, value, |filed| filed.rank() < rank);
         }
         self.policies.insert(policy.number(), policy);
         Ok(())
@@ -114,9 +127,14 @@ impl Spd {
         let Some(policy) = self.policies.remove(&number) else {
             return false;
         };
-        for prefix in policy.prefixes() {
-            self.by_destination
-                .retain(prefix, |filed| !Arc::ptr_eq(filed, &policy));
+        if let Entry::Occupied(mut own) = self.by_destination.entry(policy.interface) {
+            for prefix in policy.prefixes() {
+                own.get_mut()
+                    .retain(prefix, |filed| !Arc::ptr_eq(filed, &policy));
+            }
+            if own.get().is_empty() {
+                own.remove();
+            }
         }
         true
     }
@@ -125,13 +143,17 @@ impl Spd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selector::{self, Selector};
     use caponier_packet::inner::{Fragment, Ports};
     use proptest::prelude::*;
     use std::net::IpAddr;
 
     /// The definition: go through the policies in order (RFC 4301 section 4.4.1: "the SPD is ordered").
-    fn scan(policies: &[PolicyParameters], inner: &Inner) -> Option<u64> {
-        let mut ordered: Vec<_> = policies.iter().collect();
+    fn scan(policies: &[PolicyParameters], interface: u32, inner: &Inner) -> Option<u64> {
+        let own = policies
+            .iter()
+            .filter(|policy| policy.interface == interface);
+        let mut ordered: Vec<_> = own.collect();
         ordered.sort_by_key(|policy| (policy.order, policy.policy));
         let matches =
             |policy: &&&PolicyParameters| selector::admit(&policy.local, &policy.remote, inner);
@@ -184,16 +206,16 @@ mod tests {
 
     fn policies() -> impl Strategy<Value = PolicyParameters> {
         let some = || proptest::collection::vec(selectors(), 1..4);
-        (0u64..12, 0i64..5, some(), some()).prop_map(|(policy, order, local, remote)| {
-            PolicyParameters {
+        (0u64..12, 0i64..5, some(), some(), 0u32..3).prop_map(
+            |(policy, order, local, remote, interface)| PolicyParameters {
                 policy,
-                interface: 0,
+                interface,
                 order,
                 local,
                 remote,
                 action: Action::Discard,
-            }
-        })
+            },
+        )
     }
 
     fn inners() -> impl Strategy<Value = Inner> {
@@ -231,7 +253,7 @@ mod tests {
             let mut spd = Spd::new();
             let mut oracle: HashMap<u64, PolicyParameters> = HashMap::new();
             for policy in installed {
-                spd.install(policy.clone()).expect("valid selectors");
+                spd.install(&policy).expect("valid selectors");
                 oracle.insert(policy.policy, policy);
             }
             for number in removed {
@@ -239,24 +261,29 @@ mod tests {
             }
             let oracle: Vec<_> = oracle.into_values().collect();
             for inner in packets {
-                prop_assert_eq!(spd.lookup(&inner).map(Policy::number), scan(&oracle, &inner));
+                for interface in 0..4 {
+                    let found = spd.lookup(interface, &inner).map(Policy::number);
+                    prop_assert_eq!(found, scan(&oracle, interface, &inner));
+                }
             }
+            for policy in &oracle {
+                spd.forget(policy.policy);
+            }
+            prop_assert!(spd.by_destination.is_empty());
         }
     }
 
     #[test]
     fn an_acquire_is_raised_once_until_cleared() {
-        let policy = Policy {
-            parameters: PolicyParameters {
-                policy: 1,
-                interface: 0,
-                order: 0,
-                local: vec![],
-                remote: vec![],
-                action: Action::Protect(None),
-            },
-            has_acquire: AtomicBool::new(false),
-        };
+        let policy = Policy::new(&PolicyParameters {
+            policy: 1,
+            interface: 0,
+            order: 0,
+            local: vec![],
+            remote: vec![],
+            action: Action::Protect(None),
+        })
+        .expect("no selector is wrong");
         assert!(policy.raise_acquire());
         assert!(!policy.raise_acquire());
         policy.clear_acquire();

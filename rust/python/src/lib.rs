@@ -3,6 +3,7 @@
 
 use pyo3::prelude::*;
 
+mod events;
 mod modp;
 mod parse;
 mod plane;

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use caponier_io::{EventFd, Runner};
 use caponier_plane::{
-    Action, Counters, Event, InboundParameters, OutboundParameters, PolicyParameters, Tunnel,
+    Action, Counters, InboundParameters, OutboundParameters, PolicyParameters, Tunnel,
 };
 use pyo3::prelude::*;
 
+use crate::events::{self, EventTuple};
 use crate::parse::{self, LifetimeTuple, SelectorTuple};
 use crate::refused;
 
@@ -56,6 +57,17 @@ impl Plane {
     #[getter]
     fn interface(&self) -> &str {
         &self.interface
+    }
+
+    /// Create another TUN interface.
+    fn add_interface(&self, name: &str) -> PyResult<(u32, String)> {
+        self.runner().add_interface(name).map_err(refused)
+    }
+
+    /// Remove a TUN interface that was added.
+    fn remove_interface(&self, py: Python<'_>, number: u32) -> PyResult<()> {
+        py.detach(|| self.runner().remove_interface(number))
+            .map_err(refused)
     }
 
     /// Use a bound UDP socket.
@@ -219,6 +231,27 @@ impl Plane {
             .map_err(refused)
     }
 
+    /// Tell where the peer of an inbound SA is now.
+    #[pyo3(signature = (spi, *, protocol = "esp", remote_address, remote_port))]
+    fn move_inbound(
+        &self,
+        spi: u32,
+        protocol: &str,
+        remote_address: &str,
+        remote_port: u16,
+    ) -> PyResult<()> {
+        let protocol = parse::protocol(protocol)?;
+        let address = parse::address(remote_address)?;
+        self.plane
+            .move_inbound(protocol, spi, address, remote_port)
+            .map_err(refused)
+    }
+
+    /// Tell the path MTU of an outbound SA.
+    fn set_path_mtu(&self, handle: u64, path_mtu: u32) -> PyResult<()> {
+        self.plane.set_path_mtu(handle, path_mtu).map_err(refused)
+    }
+
     /// Remove an inbound SA.
     #[pyo3(signature = (spi, protocol = "esp"))]
     fn remove_inbound(&self, spi: u32, protocol: &str) -> PyResult<()> {
@@ -296,15 +329,26 @@ impl Plane {
         self.plane.drops().into_iter().chain(overruns).collect()
     }
 
+    /// Packets that left as they were.
+    fn bypassed(&self) -> u64 {
+        self.plane.bypassed()
+    }
+
+    /// Report dropped packets anew.
+    fn audit_again(&self) {
+        self.plane.audit_again();
+    }
+
     /// A descriptor that is readable while there are events.
     fn event_fd(&self) -> RawFd {
         self.woken.fd()
     }
 
     /// Take the events.
-    fn events(&self) -> Vec<(&'static str, u64)> {
+    fn events<'py>(&self, py: Python<'py>) -> PyResult<Vec<EventTuple<'py>>> {
         self.woken.lower(); // before taking: an event that comes in between raises it again
-        self.plane.take_events().into_iter().map(event).collect()
+        let events = self.plane.take_events().into_iter();
+        events.map(|event| events::tuple(py, event)).collect()
     }
 }
 
@@ -314,12 +358,4 @@ fn counters(found: Counters) -> CounterTuple {
         found.octets,
         found.drops.into_iter().collect(),
     )
-}
-
-fn event(event: Event) -> (&'static str, u64) {
-    match event {
-        Event::Acquire { policy } => ("acquire", policy),
-        Event::SequenceExhausted { handle } => ("sequence-exhausted", handle),
-        Event::PortFailed { errno } => ("port-failed", u64::from(errno.unsigned_abs())),
-    }
 }

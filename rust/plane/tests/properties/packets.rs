@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
+use caponier_packet::virtio::Header;
 use caponier_plane::{
-    ecn, Action, Arrival, DontFragment, Form, InboundParameters, KeyMaterial, Lifetime, Mode,
-    OutboundParameters, Plane, PolicyParameters, Protocol, Selector, Tunnel, Width,
+    ecn, Action, Arrival, DontFragment, Event, Form, InboundParameters, Inbox, KeyMaterial,
+    Lifetime, Mode, OutboundParameters, Outbox, Plane, PolicyParameters, Protocol, Selector,
+    Tunnel, Width,
 };
 
 pub const TCP: u8 = 6;
@@ -191,4 +193,33 @@ pub fn dropped(plane: &Plane, spi: u32) -> u64 {
         .chain(&plane.drops())
         .map(|(_, count)| count)
         .sum()
+}
+
+/// What the TUN interface gives for a datagram with this number in it.
+pub fn frame(number: u8) -> Vec<u8> {
+    let (source, destination) = ([10, 1, 0, 1].into(), [10, 2, 0, 1].into());
+    let datagram = [0, 1, 0, 2, 0, 9, 0, 0, number];
+    let packet = ip(source, destination, UDP, &datagram);
+    [&Header::default().encode()[..], &packet].concat()
+}
+
+/// The numbers of the datagrams that leave under this SA, as the other side opens them.
+pub fn sent(spi: u32, out: &Outbox) -> Vec<u8> {
+    let other = Plane::new();
+    install_inbound(&other, spi);
+    let mut inbox = Inbox::without_datagrams();
+    for train in out.trains() {
+        let mut octets = out.octets(train).to_vec();
+        other.open(&mut octets, train.segment, &arrival(), &mut inbox);
+    }
+    inbox.finish();
+    let last = |frame: &[u8]| frame.last().copied().expect("a frame");
+    inbox.frames().map(last).collect()
+}
+
+/// The events, but for those of an audit.
+pub fn told(plane: &Plane) -> Vec<Event> {
+    let mut events = plane.take_events();
+    events.retain(|event| !matches!(event, Event::Dropped(_)));
+    events
 }

@@ -198,7 +198,7 @@ class UserspaceEngine:
             EngineError: a socket or the interface failed for good.
         """
         found: list[EngineEvent] = []
-        for kind, number in self._plane.events():
+        for kind, number, _ in self._plane.events():
             if kind == "acquire" and number in self._by_number:
                 found.append(Acquire(*self._by_number[number]))
             elif kind == "sequence-exhausted" and number in self._by_handle:
