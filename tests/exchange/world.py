@@ -269,3 +269,10 @@ def assert_tunnel(world: World, children: int = 1) -> None:
         assert (outbound, inbound) == (world.right.keys[mine.spi_out][:2], world.right.keys[mine.spi_out][2:])
     for host in (world.left, world.right):
         assert host.spis == set(host.installed)
+
+
+def source_nat(side: str, octets: bytes, path: Path) -> tuple[bytes, Path]:
+    """A NAT in front of the left side: 203.0.113.9, ports 10000 higher."""
+    if side == "left":
+        return octets, replace(path, local=ip_address("203.0.113.9"), local_port=path.local_port + 10_000)
+    return octets, replace(path, remote=LEFT, remote_port=path.remote_port - 10_000)

@@ -12,7 +12,7 @@ from caponier.mechanisms.authentication.signatures import PrivateKey, SignatureS
 from caponier.mechanisms.negotiation.selectors import TrafficSelector
 from caponier.octets import Secret
 from caponier.protocols.ike.path import Path
-from caponier.protocols.ike.policy import Mode
+from caponier.protocols.ike.policy import Handling, IpAddress, Lifetime, Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,10 @@ class ChildSa:
         local: agreed traffic selectors on our side.
         remote: agreed traffic selectors on the peer's side.
         path: both ends of the tunnel; ``path.encapsulated`` when ESP travels in UDP on these ports.
+        handling: of its packets.
+        lifetime: when it is to be replaced, and when deleted.
+        counted: transport mode through a NAT: source and destination that the peer's checksums count
+            (RFC 3948 section 3.1.2); None where they are those of the packet.
     """
 
     connection: str
@@ -67,6 +71,9 @@ class ChildSa:
     local: tuple[TrafficSelector, ...]
     remote: tuple[TrafficSelector, ...]
     path: Path
+    handling: Handling
+    lifetime: Lifetime
+    counted: tuple[IpAddress, IpAddress] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

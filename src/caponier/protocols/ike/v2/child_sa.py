@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from caponier.doi.ikev2 import NotifyType
+from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import CaponierError, NoAdditionalSas, NoProposalChosen, TsUnacceptable
 from caponier.mechanisms.algorithms.catalog import prf
 from caponier.mechanisms.algorithms.suites import ChildSuite
@@ -18,14 +18,15 @@ from caponier.mechanisms.negotiation.suites import child_suite
 from caponier.octets import Secret
 from caponier.protocols.ike.effects import ChildSa, DirectionKeys, InstallChildSa, ReleaseSpi
 from caponier.protocols.ike.events import ChildSaStatus
-from caponier.protocols.ike.messages.message import Message
-from caponier.protocols.ike.messages.payloads import Notify
 from caponier.protocols.ike.path import Path
-from caponier.protocols.ike.policy import ChildPolicy, Connection, Mode
+from caponier.protocols.ike.policy import ChildPolicy, Connection, Handling, IpAddress, Mode
 from caponier.protocols.ike.v2.steps import InboundSpi, Perform, Step
+from caponier.protocols.ike.v2.wish import Wish
 
 if TYPE_CHECKING:
     from caponier.protocols.ike.v2.ike_sa import IkeSa
+
+Selectors = tuple[TrafficSelector, ...]
 
 
 @dataclass(slots=True)
@@ -73,6 +74,8 @@ class Agreement:
         local: traffic selectors on our side.
         remote: traffic selectors on the peer's side.
         mode: tunnel or transport.
+        handling: of the packets: ours, less what the peer does not take.
+        counted: transport mode through a NAT: source and destination that the peer's checksums count.
     """
 
     policy: ChildPolicy
@@ -80,6 +83,41 @@ class Agreement:
     local: tuple[TrafficSelector, ...]
     remote: tuple[TrafficSelector, ...]
     mode: Mode
+    handling: Handling
+    counted: tuple[IpAddress, IpAddress] | None = None
+
+
+def agree(policy: ChildPolicy, proposal: Proposal, local: Selectors, remote: Selectors, wish: Wish) -> Agreement:
+    """What comes of a policy of ours and of what the peer said, whoever of the two asked.
+
+    Args:
+        policy: ours.
+        proposal: that both accept.
+        local: selectors on our side that both accept.
+        remote: the same for the peer's side.
+        wish: what the peer said.
+
+    Raises:
+        TsUnacceptable: transport mode, and the selectors are not the two hosts.
+    """
+    handling = policy.handling if wish.takes_padding else replace(policy.handling, tfc=0)
+    if policy.mode is Mode.TUNNEL:
+        return Agreement(policy, proposal, local, remote, Mode.TUNNEL, handling)
+    _require_hosts(policy, local, remote, wish)
+    return Agreement(policy, proposal, local, remote, Mode.TRANSPORT, handling, wish.counted)
+
+
+def _require_hosts(policy: ChildPolicy, local: Selectors, remote: Selectors, wish: Wish) -> None:
+    """In transport mode the two ends of the SA are the two hosts (RFC 4301 section 4.1, RFC 7296 section 2.23.1)."""
+    for side, selectors, host in (("local", local, wish.path.local), ("remote", remote, wish.path.remote)):
+        if any(not each.start == each.end == host for each in selectors):
+            raise TsUnacceptable(
+                f"transport mode is between the two hosts themselves, and {selectors_text(selectors)} is not {host}",
+                offered=_pair(wish.local, wish.remote),
+                accepted=_pair(policy.local, policy.remote),
+                hint='name the hosts\' own addresses on both sides, or use mode = "tunnel"',
+                setting=f"child.{policy.name}.{side}",
+            )
 
 
 def offer(policy_proposals: Sequence[Proposal], spi: InboundSpi) -> tuple[Proposal, ...]:
@@ -92,10 +130,8 @@ def offer(policy_proposals: Sequence[Proposal], spi: InboundSpi) -> tuple[Propos
 def choose(
     connection: Connection,
     offered: Sequence[Proposal],
-    local: Sequence[TrafficSelector],
-    remote: Sequence[TrafficSelector],
+    wish: Wish,
     proposals_of: dict[str, tuple[Proposal, ...]],
-    asked: Mode,
 ) -> Agreement:
     """Choose as responder which of our policies a request is for, and narrow it (RFC 7296 section 2.9).
 
@@ -105,10 +141,8 @@ def choose(
     Args:
         connection: ours.
         offered: the peer's proposals.
-        local: the peer's selectors for our side: TSr.
-        remote: the peer's selectors for its side: TSi.
+        wish: what else the peer asks for.
         proposals_of: what we accept for each policy, by its name.
-        asked: the mode that the peer asks for.
 
     Raises:
         TsUnacceptable: no policy has anything in common with the selectors.
@@ -116,29 +150,20 @@ def choose(
     """
     refusal: NoProposalChosen | None = None
     for policy in connection.children:
+        local, remote = wish.selectors(policy.mode)
         try:
             ours, theirs = narrow(local, policy.local), narrow(remote, policy.remote)
         except TsUnacceptable:
             continue
         try:
-            _require_mode(policy, asked)
+            _require_mode(policy, wish.mode)
             proposal = select(offered, proposals_of[policy.name])
         except NoProposalChosen as error:
             error.setting = error.setting or f"child.{policy.name}.proposals"
             refusal = refusal or error
             continue
-        return Agreement(policy, proposal, ours, theirs, policy.mode)
-    raise refusal or _unacceptable(connection, local, remote)
-
-
-def asked_mode(message: Message) -> Mode:
-    """The mode that a request asks for, or that an answer agrees to (RFC 7296 section 1.3.1)."""
-    return Mode.TUNNEL if message.notify(NotifyType.USE_TRANSPORT_MODE) is None else Mode.TRANSPORT
-
-
-def mode_notifies(mode: Mode) -> tuple[Notify, ...]:
-    """``[N(USE_TRANSPORT_MODE)]`` of a request or its answer."""
-    return () if mode is Mode.TUNNEL else (Notify(NotifyType.USE_TRANSPORT_MODE),)
+        return agree(policy, proposal, ours, theirs, wish)
+    raise refusal or _unacceptable(connection, wish.local, wish.remote)
 
 
 def _require_mode(policy: ChildPolicy, asked: Mode) -> None:
@@ -229,8 +254,10 @@ def install(
         shared: g^ir of the exchange, None without a key exchange of its own.
 
     Raises:
+        NoProposalChosen: AH, and there is a NAT on the way.
         EngineError: the data plane did not take it.
     """
+    _require_way(sa, agreement)
     suite = child_suite(agreement.proposal)
     protection = sa.protector
     keys = derive_child_keys(prf(protection.suite.prf), protection.keys.sk_d, ni, nr, suite, shared)
@@ -246,6 +273,19 @@ def install(
     record = ChildRecord(child, suite, sa.now)
     sa.add_child(record)
     return record
+
+
+def _require_way(sa: IkeSa, agreement: Agreement) -> None:
+    """AH protects the addresses that a NAT changes, and nothing encapsulates it (RFC 3948 section 1, RFC 3715 section 2.1)."""
+    if agreement.proposal.protocol == ProtocolId.AH and sa.nat.encapsulates:
+        name = agreement.policy.name
+        raise NoProposalChosen(
+            "AH does not pass a NAT, and there is one on the way",
+            offered="AH",
+            accepted="ESP",
+            hint=f'set protocol = "esp" for child {name} on both sides, or find a way without NAT',
+            setting=f"child.{name}.protocol",
+        )
 
 
 def _child(
@@ -279,4 +319,7 @@ def _child(
         local=agreement.local,
         remote=agreement.remote,
         path=replace(sa.path, encapsulated=sa.nat.encapsulates),
+        handling=agreement.handling,
+        counted=agreement.counted,
+        lifetime=policy.lifetime,
     )

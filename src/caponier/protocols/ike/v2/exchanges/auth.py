@@ -43,10 +43,9 @@ from caponier.protocols.ike.messages.payloads import (
 from caponier.protocols.ike.policy import ChildPolicy, Connection, Mode
 from caponier.protocols.ike.v2.child_sa import (
     Agreement,
-    asked_mode,
+    agree,
     choose,
     install,
-    mode_notifies,
     offer,
     policy_offer,
 )
@@ -58,6 +57,7 @@ from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.lifecycle import Phase
 from caponier.protocols.ike.v2.reaction import notify_of
 from caponier.protocols.ike.v2.steps import InboundSpi, Step, allocate_spi, request, sign
+from caponier.protocols.ike.v2.wish import Wish, mode_notifies, wish_of_reply, wish_of_request
 
 if TYPE_CHECKING:
     from caponier.protocols.ike.v2.ike_sa import IkeSa
@@ -268,7 +268,7 @@ def _first_child(
     reply: Message,
 ) -> Step[None]:
     try:
-        agreement = accept_reply(reply, sa.require_connection(peer), policy, offered)
+        agreement = accept_reply(sa, reply, sa.require_connection(peer), policy, offered)
         yield from install(sa, peer, agreement, spi, init.ni, init.nr, is_requester=True)
     except CaponierError as error:
         sa.report_failure(error, child=policy.name)
@@ -282,7 +282,7 @@ def decline(sa: IkeSa, spi: InboundSpi, reply: Message) -> None:
 
 
 def accept_reply(
-    reply: Message, connection: Connection, policy: ChildPolicy, offered: tuple[Proposal, ...]
+    sa: IkeSa, reply: Message, connection: Connection, policy: ChildPolicy, offered: tuple[Proposal, ...]
 ) -> Agreement:
     """Check what the peer chose for a Child SA against what we offered.
 
@@ -297,24 +297,24 @@ def accept_reply(
     proposal = accept(sa_payload.proposals, offered)
     if reply.exchange == ExchangeType.IKE_AUTH:
         proposal = without_key_exchange(proposal)
-    local = reply.one(TrafficSelectorsInitiator).ranges
-    remote = reply.one(TrafficSelectorsResponder).ranges
+    wish = wish_of_reply(sa, reply)
+    _require_mode(wish, policy)
+    local, remote = wish.selectors(policy.mode)
     _require_subset(local, policy.local)
     _require_subset(remote, policy.remote)
-    return Agreement(policy, proposal, local, remote, _require_mode(reply, policy))
+    return agree(policy, proposal, local, remote, wish)
 
 
-def _require_mode(reply: Message, policy: ChildPolicy) -> Mode:
-    """The mode that both sides use.
+def _require_mode(wish: Wish, policy: ChildPolicy) -> None:
+    """Require the mode that we asked for.
 
     Raises:
         PeerRejected: we asked for transport mode, and the peer made it a tunnel (section 1.3.1).
         WireError: the other way round, which nobody may.
     """
-    mode = asked_mode(reply)
-    if mode is policy.mode:
-        return mode
-    if mode is Mode.TRANSPORT:
+    if wish.mode is policy.mode:
+        return
+    if wish.mode is Mode.TRANSPORT:
         raise WireError(
             "the peer answers with transport mode, we asked for a tunnel",
             field="USE_TRANSPORT_MODE",
@@ -418,11 +418,11 @@ def _answer_child(
     offered = message.optional(SecurityAssociation)
     if offered is None:
         return ()
-    local, remote = message.one(TrafficSelectorsResponder).ranges, message.one(TrafficSelectorsInitiator).ranges
+    wish = wish_of_request(sa, message)
     try:
         accepted = {policy.name: tuple(map(without_key_exchange, policy.proposals)) for policy in connection.children}
         proposals = tuple(map(without_key_exchange, offered.proposals))
-        agreement = choose(connection, proposals, local, remote, accepted, asked_mode(message))
+        agreement = choose(connection, proposals, wish, accepted)
         with (yield from allocate_spi(agreement.policy.protocol, sa.give_back)) as spi:
             yield from install(sa, peer, agreement, spi, init.ni, init.nr, is_requester=False)
             return answer_payloads(agreement, spi)

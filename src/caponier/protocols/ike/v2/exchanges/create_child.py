@@ -39,10 +39,8 @@ from caponier.protocols.ike.messages.rules import rekeys_ike
 from caponier.protocols.ike.policy import ChildPolicy, Connection
 from caponier.protocols.ike.v2.child_sa import (
     Agreement,
-    asked_mode,
     choose,
     install,
-    mode_notifies,
     offer,
     require_room,
 )
@@ -51,6 +49,7 @@ from caponier.protocols.ike.v2.exchanges.init import NONCE_LENGTH, groups_of, re
 from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.lanes import Exchange
 from caponier.protocols.ike.v2.steps import InboundSpi, Step, allocate_spi, request
+from caponier.protocols.ike.v2.wish import mode_notifies, wish_of_request
 
 if TYPE_CHECKING:
     from caponier.protocols.ike.v2.ike_sa import IkeSa
@@ -142,7 +141,7 @@ def _conclude(
     reply: Message,
 ) -> Step[None]:
     try:
-        agreement = accept_reply(reply, wanted.connection, wanted.policy, wanted.offered)
+        agreement = accept_reply(sa, reply, wanted.connection, wanted.policy, wanted.offered)
         nr = reply.one(Nonce).data
         require_nonce(nr, sa.protector.suite)
         with _shared(agreement, wanted.pair, wanted.group, reply) or nullcontext() as shared:
@@ -182,11 +181,11 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
         )
     require_room(sa)
     offered = message.one(SecurityAssociation).proposals
-    local, remote = message.one(TrafficSelectorsResponder).ranges, message.one(TrafficSelectorsInitiator).ranges
+    wish = wish_of_request(sa, message)
     ni = message.one(Nonce).data
     require_nonce(ni, sa.protector.suite)
     accepted = {each.name: each.proposals for each in connection.children}
-    agreement = choose(connection, offered, local, remote, accepted, asked_mode(message))
+    agreement = choose(connection, offered, wish, accepted)
     payloads, shared = _answer_key_exchange(sa, agreement, message)
     nr = sa.host.rng(NONCE_LENGTH)
     protocol = agreement.policy.protocol
