@@ -21,6 +21,9 @@ class Plane:
         """
     @property
     def interface(self) -> str: ...
+    def add_interface(self, name: str) -> tuple[int, str]:
+        """Create another TUN interface (down, without addresses), also while running; returns its number and name."""
+    def remove_interface(self, number: int) -> None: ...
     def attach_udp(self, fd: int) -> None:
         """Send and receive ESP in UDP on a bound UDP socket (IPv4 or IPv6-only). The descriptor is duplicated."""
     def attach_raw(self, fd: int) -> None:
@@ -107,6 +110,8 @@ class Plane:
 
         In transport mode the packets' own addresses stay those that the SA was installed with.
         """
+    def set_path_mtu(self, handle: int, path_mtu: int) -> None:
+        """Octets of the largest outer IP packet that the path carries; 0: unknown, no limit."""
     def remove_inbound(self, spi: int, protocol: str = "esp") -> None: ...
     def remove_outbound(self, handle: int) -> None: ...
     def install_policy(

@@ -152,7 +152,7 @@ def test_a_tunnel_that_was_taken_down_holds_its_packets(pair: Pair) -> None:
 def test_the_guard_drops_what_its_selectors_name(pair: Pair, local: str, remote: str, *, passes: bool) -> None:
     with open_country(pair):
         with pair.world.gw1.inside():
-            guard = Guard("cap0", Ports())
+            guard = Guard("cap0", Ports(), 0xCA90)
         try:
             guard.protect(("office", "lan"), (parse_selector(local),), (parse_selector(remote),))
             assert (ping(pair.world.bob, LEFT.host, count=2, seconds=0.3).received == 2) is passes

@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from caponier.doi.ikev2 import ExchangeType, NotifyType
+from caponier.doi.ikev2 import ExchangeType, NotifyType, ProtocolId
 from caponier.errors import (
     CaponierError,
     InternalError,
@@ -207,6 +207,28 @@ class Endpoint:
             for record in [each for each in sa.children.values() if each.child.name == child]:
                 sa.requests.enqueue(delete_child_sa(sa, record, "asked for"))
             self._note(sa)
+
+    def expire_child(self, protocol: ProtocolId, spi_in: int, now: float, *, again: bool) -> None:
+        """Delete a Child SA whose lifetime is over (RFC 7296 section 2.8); does nothing where it is gone.
+
+        Args:
+            protocol: ESP or AH.
+            spi_in: ours.
+            now: the instant.
+            again: whether another takes its place.
+        """
+        for sa in self._sas.values():
+            record = sa.children.get(spi_in)
+            if record is None or record.child.protocol != protocol:
+                continue
+            sa.now = now
+            sa.requests.enqueue(delete_child_sa(sa, record, "its lifetime is over"))
+            policies = sa.connection.children if again and sa.connection is not None else ()
+            for policy in policies:
+                if policy.name == record.child.name:
+                    sa.requests.enqueue(create_child(sa, policy))
+            self._note(sa)
+            return
 
     def shut_down(self, now: float) -> None:
         """End all IKE SAs and tell the peers; :attr:`is_idle` says when that is done."""

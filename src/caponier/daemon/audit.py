@@ -1,0 +1,41 @@
+"""Auditable events (RFC 4303 section 4, RFC 4302 section 4): packets that an SA dropped, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from caponier.daemon.engines.base import Direction, PacketDropped
+
+#: What the names of the drop counters mean, where they are of an SA.
+_REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "bad-icv": "its integrity check failed",
+        "replayed": "it came before",
+        "too-old": "it is older than the replay window",
+        "unknown-spi": "no SA has this SPI",
+        "selector-mismatch": "what was in it does not fit the SA's selectors",
+        "sequence-exhausted": "the sequence numbers are used up",
+        "expired": "the SA's lifetime is over",
+        "truncated": "it is too short",
+        "malformed": "it is malformed",
+        "malformed-inner": "what was in it is no IP packet",
+        "bad-padding": "its padding is wrong",
+        "bad-next-header": "what was in it is of a protocol that the mode does not carry",
+        "wrong-encapsulation": "it did not come as the SA's packets do, in UDP or without",
+        "fragment": "it is a fragment",
+        "too-big": "it is too big",
+        "congestion": "it met congestion that its inner header cannot tell of",
+    }
+)
+
+
+def audit_text(dropped: PacketDropped) -> str:
+    """All that the RFCs want to be told: "the SPI value, date/time received, Source Address, Destination Address, Sequence
+    Number"; the journal adds the time."""
+    why = _REASONS.get(dropped.reason, dropped.reason)
+    way = "from" if dropped.direction is Direction.IN else "to be sent from"
+    return (
+        f"{dropped.protocol.name} packet {way} {dropped.source} to {dropped.destination},"
+        f" SPI {dropped.spi:08x}, sequence number {dropped.sequence}: {why} ({dropped.reason})"
+    )
