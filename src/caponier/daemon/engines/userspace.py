@@ -108,7 +108,7 @@ class UserspaceEngine:
             self._plane = Plane(interface=interface, mark=mark, workers=workers)
         except PlaneError as error:
             raise EngineError(
-                f"the TUN interface {interface} cannot be created: {error}",
+                f"the interface {interface} cannot be created: {error}",
                 hint="the daemon needs CAP_NET_ADMIN and /dev/net/tun; if the name is taken, set daemon.interface",
             ) from None
         self._mtu = mtu
@@ -159,7 +159,7 @@ class UserspaceEngine:
             number, _ = self._plane.add_interface(name)
         except PlaneError as error:
             raise EngineError(
-                f"the TUN interface {name} cannot be created: {error}", hint="if the name is taken, choose another"
+                f"the interface {name} cannot be created: {error}", hint="if the name is taken, choose another"
             ) from None
         self._interfaces[name] = number
         with _told():
