@@ -7,12 +7,15 @@ from types import MappingProxyType
 
 from caponier.daemon.engines.base import Direction, PacketDropped
 
-#: What the names of the drop counters mean, where they are of an SA.
+#: What the names of the drop counters mean.
 _REASONS: Mapping[str, str] = MappingProxyType(
     {
         "bad-icv": "its integrity check failed",
         "replayed": "it came before",
         "too-old": "it is older than the replay window",
+        "no-sa": "no SA is there for it",
+        "no-policy": "no policy names it",
+        "discard-policy": "a policy discards it",
         "unknown-spi": "no SA has this SPI",
         "selector-mismatch": "what was in it does not fit the SA's selectors",
         "sequence-exhausted": "the sequence numbers are used up",
@@ -31,11 +34,15 @@ _REASONS: Mapping[str, str] = MappingProxyType(
 
 
 def audit_text(dropped: PacketDropped) -> str:
-    """All that the RFCs want to be told: "the SPI value, date/time received, Source Address, Destination Address, Sequence
-    Number"; the journal adds the time."""
-    why = _REASONS.get(dropped.reason, dropped.reason)
+    """All that is known of what the RFCs want to be told: "the SPI value, date/time received, Source Address, Destination
+    Address, Sequence Number"; the journal adds the time."""
+    kind = "packet" if dropped.protocol is None else f"{dropped.protocol.name} packet"
     way = "from" if dropped.direction is Direction.IN else "to be sent from"
-    return (
-        f"{dropped.protocol.name} packet {way} {dropped.source} to {dropped.destination},"
-        f" SPI {dropped.spi:08x}, sequence number {dropped.sequence}: {why} ({dropped.reason})"
-    )
+    parts = [kind if dropped.source is None else f"{kind} {way} {dropped.source} to {dropped.destination}"]
+    if dropped.spi is not None:
+        parts.append(f"SPI {dropped.spi:08x}")
+    if dropped.sequence is not None:
+        parts.append(f"sequence number {dropped.sequence}")
+    if dropped.inner is not None:
+        parts.append(f"in it a packet from {dropped.inner[0]} to {dropped.inner[1]}")
+    return f"{', '.join(parts)}: {_REASONS.get(dropped.reason, dropped.reason)} ({dropped.reason})"

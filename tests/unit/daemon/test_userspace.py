@@ -223,6 +223,7 @@ def test_a_peer_that_moved_has_another_path(bench: Bench) -> None:
     ((handle,),) = bench.plane.given("move_outbound")
     assert handle == 70
     assert bench.plane.of("move_outbound")[0]["remote_address"] == "192.0.2.9"
+    assert bench.plane.of("move_inbound") == [{"protocol": "esp", "remote_address": "192.0.2.9", "remote_port": 4500}]
     assert bench.plane.given("set_path_mtu") == [(70, 1300)]
 
 
@@ -305,7 +306,14 @@ def test_auditable_events(bench: Bench) -> None:
     bench.engine.install(child_sa())
     (known,) = bench.happens("dropped", 0x1111, direction="in", **DETAILS)
     assert known == PacketDropped(
-        Direction.IN, ProtocolId.ESP, 0x1111, 0x1111, "replayed", "192.0.2.2", "192.0.2.1", 17
+        direction=Direction.IN,
+        reason="replayed",
+        protocol=ProtocolId.ESP,
+        spi=0x1111,
+        spi_in=0x1111,
+        source="192.0.2.2",
+        destination="192.0.2.1",
+        sequence=17,
     )
     (strange,) = bench.happens("dropped", 0x3333, direction="in", **DETAILS | {"reason": "unknown-spi"})
     assert (strange.spi, strange.spi_in) == (0x3333, None)
@@ -316,11 +324,23 @@ def test_auditable_events(bench: Bench) -> None:
     )
 
 
+def test_an_auditable_event_of_which_little_is_known(bench: Bench) -> None:
+    """RFC 4301 section 9: a packet that has no SA is an auditable event too."""
+    (found,) = bench.happens("dropped", 0, direction="out", reason="no-sa", source="10.1.0.9", destination="10.2.0.9")
+    assert (found.spi, found.spi_in, found.protocol) == (None, None, None)
+    assert audit_text(found) == "packet to be sent from 10.1.0.9 to 10.2.0.9: no SA is there for it (no-sa)"
+    inner = {"inner_source": "10.9.0.1", "inner_destination": "10.1.0.1"}
+    (found,) = bench.happens("dropped", 5, direction="in", protocol="ah", reason="selector-mismatch", **inner)
+    assert audit_text(found) == (
+        "AH packet, SPI 00000005, in it a packet from 10.9.0.1 to 10.1.0.1:"
+        " what was in it does not fit the SA's selectors (selector-mismatch)"
+    )
+
+
 def test_events_of_what_has_gone_are_nobodys(bench: Bench) -> None:
     for kind in ("acquire", "sequence-exhausted", "expiring", "expired", "inbound-expired"):
         assert bench.happens(kind, 99) == []
     assert bench.happens("peer-moved", 99, protocol="esp", address="192.0.2.9", port=1) == []
-    assert bench.happens("dropped", 99, direction="out", **DETAILS) == []
     assert bench.happens("something-new", 1) == []
 
 

@@ -82,29 +82,31 @@ class PeerMoved:
 
 @dataclass(frozen=True, slots=True)
 class PacketDropped:
-    """An auditable event: a packet of an SA was dropped (RFC 4303 and RFC 4302, sections 3.3.3 and 3.4).
+    """An auditable event: a packet was dropped (RFC 4301 section 9; RFC 4303 and RFC 4302, sections 3.3.3, 3.4 and 4).
 
-    Each kind is told once for each SA until :meth:`Engine.look_again`.
+    Each kind is told once for each SA until :meth:`Engine.look_again`. What is not known of the packet is None.
 
     Attributes:
         direction: whether it came or was to go.
-        protocol: ESP or AH.
-        spi: that the packet has.
-        spi_in: of the Child SA; None where the SPI is none of ours.
         reason: the drop counter's name: ``replayed``.
-        source: the outer header's.
-        destination: the outer header's.
+        protocol: ESP or AH.
+        spi: that the packet has, or was to have.
+        spi_in: of the Child SA; None where it is of none of ours.
+        source: the header's of what came, or was to be sealed.
+        destination: the same.
         sequence: number of the packet.
+        inner: source and destination of what came out, where that is at fault.
     """
 
     direction: Direction
-    protocol: ProtocolId
-    spi: int
-    spi_in: int | None
     reason: str
-    source: str
-    destination: str
-    sequence: int
+    protocol: ProtocolId | None = None
+    spi: int | None = None
+    spi_in: int | None = None
+    source: str | None = None
+    destination: str | None = None
+    sequence: int | None = None
+    inner: tuple[str, str] | None = None
 
 
 EngineEvent = Acquire | SequenceExhausted | LifetimeReached | PeerMoved | PacketDropped

@@ -222,13 +222,17 @@ class UserspaceEngine:
             self._plane.remove_inbound(spi_in, _PROTOCOLS[protocol])
 
     def move(self, protocol: ProtocolId, spi_in: int, path: Path) -> None:
-        del protocol
         installed = self._installed.get(spi_in)
         if installed is None:
             return
         installed.child = replace(installed.child, path=path)
+        way = _tunnel(path)
+        remote_address, remote_port = way["remote_address"], way["remote_port"]
         with _told():
-            self._plane.move_outbound(installed.handle, **_tunnel(path))
+            self._plane.move_outbound(installed.handle, **way)
+            self._plane.move_inbound(
+                spi_in, protocol=_PROTOCOLS[protocol], remote_address=remote_address, remote_port=remote_port
+            )
         self._set_path_mtu(installed, self._path_mtu(path))
 
     # -- policies
@@ -340,22 +344,25 @@ class UserspaceEngine:
         address, port = ip_address(str(details["address"])), int(details["port"])
         return PeerMoved(installed.child.protocol, spi_in, address, port)
 
-    def _dropped(self, number: int, details: _Details) -> PacketDropped | None:
-        """``number`` is the SPI of a packet that came, which may be nobody's, or the handle of an SA of ours."""
+    def _dropped(self, number: int, details: _Details) -> PacketDropped:
+        """``number`` is the SPI of a packet that came, which may be nobody's, or the handle of an SA of ours, or 0."""
         direction = Direction(details["direction"])
-        spi_in = self._by_handle.get(number) if direction is Direction.OUT else number
+        is_outbound = direction is Direction.OUT
+        spi_in = self._by_handle.get(number) if is_outbound else number
         installed = None if spi_in is None else self._installed.get(spi_in)
-        if direction is Direction.OUT and installed is None:
-            return None
+        outbound_spi = None if installed is None else installed.child.spi_out
         return PacketDropped(
             direction=direction,
-            protocol=_PROTOCOL_IDS[str(details["protocol"])],
-            spi=installed.child.spi_out if installed is not None and direction is Direction.OUT else number,
-            spi_in=None if installed is None else installed.child.spi_in,
             reason=str(details["reason"]),
-            source=str(details["source"]),
-            destination=str(details["destination"]),
-            sequence=int(details["sequence"]),
+            protocol=_PROTOCOL_IDS.get(str(details.get("protocol"))),
+            spi=outbound_spi if is_outbound else number,
+            spi_in=None if installed is None else installed.child.spi_in,
+            source=_text(details, "source"),
+            destination=_text(details, "destination"),
+            sequence=int(details["sequence"]) if "sequence" in details else None,
+            inner=(str(details["inner_source"]), str(details["inner_destination"]))
+            if "inner_source" in details
+            else None,
         )
 
     # -- the plane's tables
@@ -495,6 +502,11 @@ def _lifetime(child: ChildSa) -> tuple[int, int, int, int]:
     """What the plane counts; times are the daemon's business."""
     lifetime = child.lifetime
     return lifetime.soft_octets, lifetime.hard_octets, lifetime.soft_packets, lifetime.hard_packets
+
+
+def _text(details: _Details, key: str) -> str | None:
+    found = details.get(key)
+    return None if found is None else str(found)
 
 
 def _tunnel(path: Path) -> _Tunnel:
