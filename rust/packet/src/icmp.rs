@@ -14,25 +14,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::checksum::Checksum;
 use crate::inner::{Fragment, Inner, Ports};
-use crate::protocol;
-use crate::transport::PlainHeader;
+use crate::{ipv4, ipv6, protocol};
 
 /// Octets in front of the quotation.
 const HEADER_LEN: usize = 8;
-/// The longest message in IPv4 (RFC 1812 section 4.3.2.3).
-const MAX_V4: usize = 576;
-/// The longest message in IPv6, its minimum MTU (RFC 4443 section 2.4 (c)).
-pub const MAX_LEN: usize = 1280;
+/// The longest message in IPv4, of a packet of 576 octets (RFC 1812 section 4.3.2.3).
+const MAX_V4: usize = 576 - ipv4::HEADER_LEN;
+/// The longest message, that of IPv6: of a packet of its minimum MTU (RFC 4443 section 2.4 (c)).
+pub const MAX_LEN: usize = 1280 - ipv6::HEADER_LEN;
 /// The least MTU that IPv6 links have (RFC 8200 section 5).
 const MIN_MTU_V6: u32 = 1280;
 
 const DESTINATION_UNREACHABLE: u8 = 3;
 const FRAGMENTATION_NEEDED: u8 = 4;
 const PACKET_TOO_BIG: u8 = 2;
-
-/// DSCP CS6, for messages of the network itself (RFC 1812 section 4.3.2.5: "precedence 6").
-const INTERNETWORK_CONTROL: u8 = 0xc0;
-const HOP_LIMIT: u8 = 64;
 
 /// Why there is no message about a packet (RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,51 +44,35 @@ pub enum Silence {
     /// Its source is not one host.
     #[error("to a source that is no single host")]
     Source,
-    /// There is no room for the message, or the sender's address is of the other family.
-    #[error("no room or no address for the message")]
-    Unsendable,
+    /// There is no room for the message.
+    #[error("no room for the message")]
+    NoRoom,
 }
 
-/// Write a message about `packet`, from which `inner` was parsed, into `out`: all of an IP packet, of the octets
-/// returned.
+/// Write a message about `packet`, from which `inner` was parsed, into `out`; returns its octets.
 ///
-/// `mtu`: of the inner packets that fit. `from`: an address of ours, of the packet's family. `out`: [`MAX_LEN`] octets
-/// are always enough. Limiting the rate is the caller's (RFC 4443 section 2.4 (f)).
-pub fn too_big(
-    packet: &[u8],
-    inner: &Inner,
-    mtu: u16,
-    from: IpAddr,
-    out: &mut [u8],
-) -> Result<usize, Silence> {
+/// It has no IP header: the system writes one, for it knows by which of our addresses the sender knows us (RFC 1812
+/// section 4.3.2.4, RFC 4443 section 2.2), and for IPv6 the checksum, which counts that address (RFC 3542 section 3.1).
+///
+/// `mtu`: of the inner packets that fit. `out`: [`MAX_LEN`] octets are always enough. Limiting the rate is the caller's
+/// (RFC 4443 section 2.4 (f)).
+pub fn too_big(packet: &[u8], inner: &Inner, mtu: u16, out: &mut [u8]) -> Result<usize, Silence> {
     check(inner)?;
-    let packet = packet.get(..inner.length).ok_or(Silence::Unsendable)?;
-    let header = PlainHeader {
-        source: from,
-        destination: inner.source,
-        traffic_class: INTERNETWORK_CONTROL,
-        hop_limit: HOP_LIMIT,
-    };
+    let packet = packet.get(..inner.length).ok_or(Silence::NoRoom)?;
     let (maximum, head) = match inner.is_v6() {
         false => (MAX_V4, message_v4(mtu)),
         true => (MAX_LEN, message_v6(mtu)),
     };
-    let start = header.length();
-    let quoted = packet.len().min(maximum - start - HEADER_LEN);
-    let end = start + HEADER_LEN + quoted;
-    let message = out.get_mut(start..end).ok_or(Silence::Unsendable)?;
+    let quoted = packet.len().min(maximum - HEADER_LEN);
+    let message = out.get_mut(..HEADER_LEN + quoted);
+    let message = message.ok_or(Silence::NoRoom)?;
     message[..HEADER_LEN].copy_from_slice(&head);
     message[HEADER_LEN..].copy_from_slice(&packet[..quoted]);
-    let protocol = if inner.is_v6() {
-        protocol::ICMPV6
-    } else {
-        protocol::ICMP
-    };
-    header
-        .prepend(out, start..end, protocol)
-        .ok_or(Silence::Unsendable)?;
-    fill_checksum(&mut out[..end], start, inner.is_v6());
-    Ok(end)
+    if !inner.is_v6() {
+        let sum = Checksum::new().plus(message).finish();
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+    }
+    Ok(message.len())
 }
 
 fn message_v4(mtu: u16) -> [u8; HEADER_LEN] {
@@ -114,18 +93,6 @@ fn message_v4(mtu: u16) -> [u8; HEADER_LEN] {
 fn message_v6(mtu: u16) -> [u8; HEADER_LEN] {
     let [a, b, c, d] = u32::from(mtu).max(MIN_MTU_V6).to_be_bytes();
     [PACKET_TOO_BIG, 0, 0, 0, a, b, c, d]
-}
-
-/// ICMPv6 counts a pseudo-header, ICMP does not (RFC 4443 section 2.3, RFC 792).
-fn fill_checksum(packet: &mut [u8], at: usize, is_v6: bool) {
-    let message = &packet[at..];
-    let sum = if is_v6 {
-        Checksum::pseudo_header(&packet[8..40], protocol::ICMPV6, message.len())
-    } else {
-        Checksum::new()
-    };
-    let sum = sum.plus(message).finish();
-    packet[at + 2..at + 4].copy_from_slice(&sum.to_be_bytes());
 }
 
 fn check(inner: &Inner) -> Result<(), Silence> {
@@ -176,18 +143,12 @@ fn is_host_v6(address: Ipv6Addr) -> bool {
 mod tests {
     use super::*;
     use crate::ah::round_trip::{v4, v6};
-    use crate::ipv4;
     use proptest::prelude::*;
-
-    const FROM_V4: &str = "203.0.113.1";
-    const FROM_V6: &str = "2001:db8::1";
 
     fn about(packet: &[u8], mtu: u16) -> Result<Vec<u8>, Silence> {
         let inner = Inner::parse(packet).expect("a packet");
-        let from = if inner.is_v6() { FROM_V6 } else { FROM_V4 };
         let mut out = vec![0xee; MAX_LEN];
-        let from = from.parse().expect("an address");
-        let length = too_big(packet, &inner, mtu, from, &mut out)?;
+        let length = too_big(packet, &inner, mtu, &mut out)?;
         out.truncate(length);
         Ok(out)
     }
@@ -199,15 +160,11 @@ mod tests {
         for payload in [8, 100, 3000] {
             let packet = v4(17, &[], &vec![9; payload]);
             let message = about(&packet, 1394).expect("a message");
-            let ip = ipv4::Packet::new_checked(&message[..]).expect("a packet");
-            assert_eq!((ip.protocol(), ip.is_header_intact()), (1, true));
-            assert_eq!(ip.source().to_string(), FROM_V4);
-            assert_eq!(ip.destination().to_string(), "192.0.2.1");
-            assert_eq!(message[20..22], [3, 4]);
-            assert_eq!(message[24..28], [0, 0, 0x05, 0x72]);
-            assert!(Checksum::new().plus(&message[20..]).is_intact());
-            assert_eq!(message.len(), 576.min(packet.len() + 28));
-            assert_eq!(message[28..], packet[..message.len() - 28]);
+            assert_eq!(message[..2], [3, 4]);
+            assert_eq!(message[4..8], [0, 0, 0x05, 0x72]);
+            assert!(Checksum::new().plus(&message).is_intact());
+            assert_eq!(message.len() + 20, 576.min(packet.len() + 28));
+            assert_eq!(message[8..], packet[..message.len() - 8]);
         }
     }
 
@@ -218,16 +175,10 @@ mod tests {
         for (payload, mtu, said) in [(8, 1394, 1394u32), (1400, 1300, 1300), (2000, 1200, 1280)] {
             let packet = v6(17, &vec![9; payload]);
             let message = about(&packet, mtu).expect("a message");
-            let inner = Inner::parse(&message).expect("a packet");
-            assert_eq!((inner.protocol, inner.length), (58, message.len()));
-            assert_eq!(inner.source.to_string(), FROM_V6);
-            assert_eq!(message[24..40], packet[8..24]);
-            assert_eq!(message[40..42], [2, 0]);
-            assert_eq!(message[44..48], said.to_be_bytes());
-            let sum = Checksum::pseudo_header(&message[8..40], 58, message.len() - 40);
-            assert!(sum.plus(&message[40..]).is_intact());
-            assert_eq!(message.len(), 1280.min(packet.len() + 48));
-            assert_eq!(message[48..], packet[..message.len() - 48]);
+            assert_eq!(message[..4], [2, 0, 0, 0]);
+            assert_eq!(message[4..8], said.to_be_bytes());
+            assert_eq!(message.len() + 40, 1280.min(packet.len() + 48));
+            assert_eq!(message[8..], packet[..message.len() - 8]);
         }
     }
 
@@ -286,18 +237,12 @@ mod tests {
     }
 
     #[test]
-    fn no_room_and_no_address_are_errors() {
+    fn no_room_is_an_error() {
         let packet = v4(17, &[], &[1; 20]);
         let inner = Inner::parse(&packet).expect("a packet");
-        let v6 = FROM_V6.parse().expect("an address");
-        let v4 = FROM_V4.parse().expect("an address");
-        let unsendable = Err(Silence::Unsendable);
-        assert_eq!(
-            too_big(&packet, &inner, 1300, v6, &mut [0; 1280]),
-            unsendable
-        );
-        assert_eq!(too_big(&packet, &inner, 1300, v4, &mut [0; 67]), unsendable);
-        assert_eq!(too_big(&packet, &inner, 1300, v4, &mut [0; 68]), Ok(68));
+        let no_room = Err(Silence::NoRoom);
+        assert_eq!(too_big(&packet, &inner, 1300, &mut [0; 47]), no_room);
+        assert_eq!(too_big(&packet, &inner, 1300, &mut [0; 48]), Ok(48));
     }
 
     proptest! {
@@ -306,7 +251,7 @@ mod tests {
             let packet = v4(protocol, &[], &payload);
             if let Ok(message) = about(&packet, mtu) {
                 prop_assert!(message.len() <= MAX_V4);
-                prop_assert!(Checksum::new().plus(&message[20..]).is_intact());
+                prop_assert!(Checksum::new().plus(&message).is_intact());
             }
         }
     }

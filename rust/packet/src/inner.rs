@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::extension::Extensions;
-use crate::{ipv4, ipv6, protocol, Malformed};
+use crate::{ipv4, ipv6, protocol, tcp, u16_at, Malformed};
 
 /// The selectors of an inner packet, and where its parts begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,25 @@ impl Inner {
         } else {
             &packet[12..20]
         }
+    }
+
+    /// True for a later fragment of TCP that begins within the least header of its segment: it could write over what was
+    /// checked of the first fragment, above all the flags (RFC 1858 section 4, RFC 4301 section 7.2: "a minimum offset
+    /// check"). `packet`: from which this was parsed.
+    pub fn overlaps_transport(&self, packet: &[u8]) -> bool {
+        if self.fragment != Fragment::Later || self.protocol != protocol::TCP {
+            return false;
+        }
+        let offset = if self.is_v6() {
+            // The Fragment header is the last that is walked.
+            self.transport
+                .checked_sub(6)
+                .and_then(|at| packet.get(at..at + 2))
+                .map_or(0, |word| u16_at(word, 0) & 0xfff8)
+        } else {
+            ipv4::Packet::new_unchecked(packet).fragment_offset() * 8
+        };
+        usize::from(offset) < tcp::HEADER_LEN
     }
 
     fn parse_v4(octets: &[u8]) -> Result<Self, Malformed> {
@@ -228,6 +247,30 @@ mod tests {
         assert_ne!(parse(0x2000).ports, Ports::Unavailable);
         assert_eq!(parse(0x0001).fragment, Fragment::Later);
         assert_eq!(parse(0x0001).ports, Ports::Unavailable);
+    }
+
+    /// RFC 1858 section 4, RFC 4301 section 7.2: no later fragment of TCP begins within the header.
+    #[test]
+    fn finds_fragments_that_overlap_the_header() {
+        let overlaps = |packet: &[u8]| {
+            let inner = Inner::parse(packet).expect("a packet");
+            inner.overlaps_transport(packet)
+        };
+        for (word, expected) in [
+            (0x0000, false),
+            (0x2000, false),
+            (0x2001, true),
+            (0x0002, true),
+            (0x0003, false),
+            (0x1fff, false),
+        ] {
+            assert_eq!(overlaps(&v4(6, word, &[0; 24])), expected, "{word:#x}");
+            assert!(!overlaps(&v4(17, word, &[0; 24])));
+            let [high, low] = (word << 3 | word >> 13).to_be_bytes();
+            let fragment = [6, 0, high, low, 0, 0, 0, 9];
+            let packet = v6(44, &[&fragment[..], &[0; 24]].concat());
+            assert_eq!(overlaps(&packet), expected, "{word:#x}");
+        }
     }
 
     /// RFC 8200 section 4: the protocol stands behind the extension headers.

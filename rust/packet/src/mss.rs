@@ -23,23 +23,27 @@ pub fn for_mtu(mtu: u16, is_v6: bool) -> u16 {
     mtu.saturating_sub((ip + tcp::HEADER_LEN) as u16)
 }
 
+/// Whether the packet, which `inner` was parsed from, is a SYN segment.
+pub fn is_syn(packet: &[u8], inner: &Inner) -> bool {
+    inner.protocol == protocol::TCP
+        && inner.fragment != Fragment::Later
+        && packet
+            .get(inner.transport..inner.length)
+            .and_then(|segment| tcp::Packet::new_checked(segment).ok())
+            .is_some_and(|header| header.flags() & tcp::SYN != 0)
+}
+
 /// Lower the option in a SYN segment to `maximum`, never raise it; a segment without it is left as it is. True if
 /// something changed. `packet`: with its checksum complete, as [`crate::segment::Plan::write`] leaves it; `inner` was
 /// parsed from it.
 pub fn clamp(packet: &mut [u8], inner: &Inner, maximum: u16) -> bool {
-    if inner.protocol != protocol::TCP || inner.fragment == Fragment::Later {
+    if !is_syn(packet, inner) {
         return false;
     }
     let Some(segment) = packet.get_mut(inner.transport..inner.length) else {
         return false;
     };
-    let Ok(header) = tcp::Packet::new_checked(&*segment) else {
-        return false;
-    };
-    if header.flags() & tcp::SYN == 0 {
-        return false;
-    }
-    let header_len = header.header_len();
+    let header_len = tcp::Packet::new_unchecked(&*segment).header_len();
     match find(&segment[..header_len]) {
         Some(at) if u16_at(segment, at) > maximum => {
             lower(segment, at, maximum);

@@ -43,7 +43,7 @@ reasons! {
     NoSa = "no-sa",
     /// The inner packet is not IPv4 or IPv6 with consistent lengths, or its offload fields lie.
     MalformedInner = "malformed-inner",
-    /// The packet does not fit a datagram once it is protected.
+    /// Outbound: the packet does not fit its way once it is protected (RFC 4301 section 8.2.1).
     TooBig = "too-big",
     /// A fragment in transport mode, which is for whole datagrams (RFC 4303 section 3.3.4), or one that was not
     /// reassembled before it came (section 3.4.1).
@@ -78,6 +78,8 @@ reasons! {
     SelectorMismatch = "selector-mismatch",
     /// Inbound: congestion on the way that the inner packet's sender cannot be told of (RFC 6040 figure 4).
     Congestion = "congestion",
+    /// Inbound: a later fragment that would write over the TCP header of the first one (RFC 4301 section 7.2, RFC 1858).
+    FragmentOverlap = "fragment-overlap",
     /// Inbound: the outer address family contradicts the SA.
     WrongEncapsulation = "wrong-encapsulation",
     /// Inbound: a dummy packet for traffic flow confidentiality (next header 59); not an error.

@@ -47,6 +47,9 @@ pub enum PlaneError {
     /// AH in tunnel mode seals the outer header too.
     #[error("AH in tunnel mode needs the tunnel's addresses")]
     NoAddresses,
+    /// A path MTU that no path has.
+    #[error("a path MTU of {0} octets; it must be 0 or at least {1}")]
+    PathMtu(u32, u32),
     /// TFC padding has its end found by the inner packet's length (RFC 4303 section 2.7).
     #[error("TFC padding up to {0} octets; it is for ESP in tunnel mode only")]
     Tfc(u16),

@@ -147,9 +147,13 @@ fn admit_tunnelled(
     if !sa.admits(&inner) {
         return Err(Refused::mismatch(&inner));
     }
+    if inner.overlaps_transport(packet) {
+        return Err(Drop::FragmentOverlap.into());
+    }
     if sa.ecn && !ecn::take_over(packet, arrival.traffic_class) {
         return Err(Drop::Congestion.into());
     }
+    sa.clamp_segment(packet, &inner);
     inbox.push(&inner, packet);
     Ok(packet.len())
 }
@@ -163,6 +167,7 @@ fn admit_transported(sa: &Inbound, packet: &mut [u8], inbox: &mut Inbox) -> Resu
     if let Some(real) = &sa.nat {
         real.correct(packet, &inner); // what counts no addresses is right as it is
     }
+    sa.clamp_segment(packet, &inner);
     inbox.push(&inner, packet);
     Ok(packet.len())
 }

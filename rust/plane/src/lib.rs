@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod acquisition;
+mod allowance;
 mod audit;
 mod counters;
 mod drops;
@@ -12,11 +13,15 @@ mod inbox;
 mod lifetime;
 mod outbound;
 mod outbox;
+mod oversize;
 mod parameters;
+mod path;
 mod peer;
+mod pieces;
 mod plane;
 mod prefix;
 mod report;
+mod room;
 mod sad;
 mod selector;
 mod spd;

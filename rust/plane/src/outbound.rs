@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use caponier_packet::inner::{Inner, Ports};
+use caponier_packet::mss;
 use caponier_packet::segment::Plan;
 use caponier_packet::transform::Shape;
 use caponier_packet::virtio::Header;
@@ -11,6 +12,7 @@ use crate::drops::Drop;
 use crate::events::Events;
 use crate::outbox::Outbox;
 use crate::parameters::{Action, Event};
+use crate::pieces::Pieces;
 use crate::plane::{Plane, Tables};
 use crate::sad::Outbound;
 use crate::spd::Policy;
@@ -130,40 +132,77 @@ impl Plane {
             self.drop_outbound(sa, Drop::Expired, plan.count() as u64, &inner);
             return Ok(());
         }
-        match sa.sealer.shape(&inner, packet) {
-            Ok(shape) => {
-                let (packets, octets) = self.seal_plan(sa, &plan, &shape, &inner, out);
-                run.packets += packets;
-                run.octets += octets;
-            }
-            Err(reason) => self.drop_outbound(sa, reason, plan.count() as u64, &inner),
-        }
+        let (packets, octets) = if sa.clamp > 0 && plan.count() == 1 && mss::is_syn(packet, &inner)
+        {
+            self.seal_clamped(tables, sa, &inner, &plan, out)
+        } else {
+            self.seal_plan(tables, sa, (&inner, packet), &plan, out)
+        };
+        run.packets += packets;
+        run.octets += octets;
         Ok(())
     }
 
-    /// Seal every packet of the plan; how many were sealed, and their octets.
+    /// Seal a SYN segment with a lower Maximum Segment Size: it is written to a place of its own first, with its checksum.
+    fn seal_clamped(
+        &self,
+        tables: &Tables,
+        sa: &Outbound,
+        inner: &Inner,
+        plan: &Plan<'_>,
+        out: &mut Outbox,
+    ) -> (u64, u64) {
+        let mut packet = out.take_scratch();
+        packet.resize(plan.length(0), 0);
+        plan.write(0, &mut packet);
+        mss::clamp(&mut packet, inner, mss::for_mtu(sa.clamp, inner.is_v6()));
+        let sealed = match Plan::new(&Header::default(), &packet, inner) {
+            Ok(plan) => self.seal_plan(tables, sa, (inner, &packet), &plan, out),
+            Err(_) => (0, 0),
+        };
+        out.give_back(packet);
+        sealed
+    }
+
+    /// Seal a plan, which was made for this packet; how many packets were sealed, and their octets.
     fn seal_plan(
         &self,
+        tables: &Tables,
         sa: &Outbound,
+        (inner, packet): (&Inner, &[u8]),
         plan: &Plan<'_>,
+        out: &mut Outbox,
+    ) -> (u64, u64) {
+        match sa.sealer.shape(inner, packet) {
+            Ok(shape) if sa.fits(&shape, plan.length(0)) => {
+                self.seal_pieces(sa, plan, &sa.outer(&shape), inner, out)
+            }
+            Ok(shape) => self.seal_oversize(tables, sa, inner, plan, &shape, out),
+            Err(error) => {
+                self.drop_outbound(sa, error.into(), plan.count() as u64, inner);
+                (0, 0)
+            }
+        }
+    }
+
+    /// Seal every piece; how many were sealed, and their octets.
+    pub(crate) fn seal_pieces(
+        &self,
+        sa: &Outbound,
+        pieces: &impl Pieces,
         shape: &Shape,
         inner: &Inner,
         out: &mut Outbox,
     ) -> (u64, u64) {
-        let count = plan.count() as u64;
-        if sa.sealer.sealed_len(shape, plan.length(0)) > sa.max_packet() {
-            self.drop_outbound(sa, Drop::TooBig, count, inner);
-            return (0, 0);
-        }
-        let numbers = sa.sealer.reserve(plan.count());
-        let missing = count - numbers.len() as u64;
+        let numbers = sa.sealer.reserve(pieces.count());
+        let missing = (pieces.count() - numbers.len()) as u64;
         let lane = sa.lane(shape);
         let mut octets = 0;
         let mut packets = 0;
         for (index, number) in numbers.enumerate() {
-            let length = plan.length(index);
+            let length = pieces.length(index);
             let sealed = out.push(lane, number, sa.sealer.sealed_len(shape, length), |slot| {
-                sa.sealer.seal_segment(plan, index, shape, number, slot)
+                sa.sealer.seal_piece(pieces, index, shape, number, slot)
             });
             match sealed {
                 Ok(()) => {

@@ -1,5 +1,6 @@
 //! The arena of sealed packets on their way to the sockets.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use caponier_packet::transport::Form;
@@ -19,6 +20,10 @@ pub struct Train {
     pub form: Form,
     /// DSCP and ECN of the header that the socket makes.
     pub traffic_class: u8,
+    /// Whether the header that the socket makes forbids to fragment the packet, and the socket too.
+    pub dont_fragment: bool,
+    /// Of the SA.
+    pub handle: u64,
     /// Octets of every packet but the last, which has as many or fewer.
     pub segment: usize,
     /// Number of packets.
@@ -37,6 +42,9 @@ pub(crate) struct Lane<'a> {
     pub(crate) tunnel: &'a Tunnel,
     pub(crate) turns: &'a Arc<Turns>,
     pub(crate) form: Form,
+    pub(crate) handle: u64,
+    /// False where the packets bring their own IP header, as below.
+    pub(crate) dont_fragment: bool,
     /// 0 where the packets bring their own IP header: they need no train for each.
     pub(crate) traffic_class: u8,
 }
@@ -57,6 +65,7 @@ impl Train {
     fn is_continued_by(&self, lane: Lane<'_>, number: u64) -> bool {
         self.after == number
             && self.traffic_class == lane.traffic_class
+            && self.dont_fragment == lane.dont_fragment
             && Arc::ptr_eq(&self.turns, lane.turns)
             && self.form == lane.form
             && self.tunnel == *lane.tunnel
@@ -71,6 +80,11 @@ pub struct Outbox {
     arena: Vec<u8>,
     used: usize,
     trains: Vec<Train>,
+    /// Messages to senders, back to back: to whom, and where they end.
+    messages: Vec<u8>,
+    notices: Vec<(IpAddr, usize)>,
+    /// A packet that is changed or cut before it is sealed.
+    scratch: Vec<u8>,
 }
 
 impl Outbox {
@@ -83,6 +97,33 @@ impl Outbox {
     pub fn clear(&mut self) {
         self.used = 0;
         self.trains.clear();
+        self.messages.clear();
+        self.notices.clear();
+    }
+
+    /// ICMP messages without IP header, and the senders that they go to: hosts on our side, whose packets did not fit.
+    pub fn notices(&self) -> impl Iterator<Item = (IpAddr, &[u8])> {
+        let mut start = 0;
+        self.notices.iter().map(move |(to, end)| {
+            let message = self.messages.get(start..*end).unwrap_or(&[]);
+            start = *end;
+            (*to, message)
+        })
+    }
+
+    pub(crate) fn push_notice(&mut self, to: IpAddr, message: &[u8]) {
+        self.messages.extend_from_slice(message);
+        self.notices.push((to, self.messages.len()));
+    }
+
+    /// Memory for a packet, which is empty. To be given back.
+    pub(crate) fn take_scratch(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.scratch)
+    }
+
+    pub(crate) fn give_back(&mut self, mut scratch: Vec<u8>) {
+        scratch.clear();
+        self.scratch = scratch;
     }
 
     /// The trains in the order of their packets.
@@ -138,6 +179,8 @@ impl Outbox {
             tunnel: *lane.tunnel,
             form: lane.form,
             traffic_class: lane.traffic_class,
+            dont_fragment: lane.dont_fragment,
+            handle: lane.handle,
             segment: length,
             count,
             start: self.used - length,
@@ -152,7 +195,6 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::IpAddr;
 
     fn tunnel(remote_port: u16) -> Tunnel {
         Tunnel {
@@ -190,6 +232,8 @@ mod tests {
             turns: &first,
             form: Form::Bare,
             traffic_class: 0,
+            dont_fragment: false,
+            handle: 1,
         };
         let mut out = Outbox::new();
         for (number, length) in [(1, 100), (2, 100), (3, 60), (4, 60), (5, 100)] {
@@ -210,12 +254,17 @@ mod tests {
             ..other
         };
         push(&mut out, marked, 8, 100);
+        let whole = Lane {
+            dont_fragment: true,
+            ..marked
+        };
+        push(&mut out, whole, 9, 100);
         assert_eq!(shape(&out)[..2], [(100, 3, 260), (60, 1, 60)]);
-        assert_eq!(shape(&out)[2..], [(100, 1, 100); 4]);
-        let expected = [(1, 4), (4, 5), (5, 6), (6, 7), (7, 8), (8, 9)];
+        assert_eq!(shape(&out)[2..], [(100, 1, 100); 5]);
+        let expected = [(1, 4), (4, 5), (5, 6), (6, 7), (7, 8), (8, 9), (9, 10)];
         assert_eq!(numbers(&out), expected);
         let classes: Vec<_> = out.trains().iter().map(|t| t.traffic_class).collect();
-        assert_eq!(classes, [0, 0, 0, 0, 0, 0xb8]);
+        assert_eq!(classes, [0, 0, 0, 0, 0, 0xb8, 0xb8]);
         let octets = out.octets(&out.trains()[0]);
         let lengths: Vec<_> = octets.chunks(100).map(|c| (c.len(), c[0])).collect();
         assert_eq!(lengths, [(100, 1), (100, 2), (60, 3)]);
@@ -232,6 +281,8 @@ mod tests {
             turns: &turns,
             form: Form::Bare,
             traffic_class: 0,
+            dont_fragment: false,
+            handle: 1,
         };
         let mut out = Outbox::new();
         for number in [1, 2, 10, 11] {
@@ -249,6 +300,8 @@ mod tests {
             turns: &turns,
             form: Form::Bare,
             traffic_class: 0,
+            dont_fragment: false,
+            handle: 1,
         };
         let mut out = Outbox::new();
         let refused = |_: &mut [u8]| Err("refused");

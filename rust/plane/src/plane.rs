@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
 use crate::acquisition::Acquisition;
+use crate::allowance::Allowance;
 use crate::audit::{Round, Told};
 use crate::counters::DropCounters;
 use crate::drops::Drop;
@@ -31,6 +33,9 @@ pub struct Plane {
     pub(crate) told: Told,
     pub(crate) round: Round,
     pub(crate) acquisition: Acquisition,
+    /// Of ICMP messages, a second and at once, as Linux's own (icmp_msgs_per_sec and icmp_msgs_burst of ip-sysctl.rst of
+    /// its documentation).
+    pub(crate) messages: Allowance,
 }
 
 pub(crate) struct Tables {
@@ -76,6 +81,7 @@ impl Plane {
             told: Told::default(),
             round: Round::default(),
             acquisition: Acquisition::default(),
+            messages: Allowance::new(1000, 50, Instant::now()),
         }
     }
 
@@ -120,6 +126,33 @@ impl Plane {
         port: u16,
     ) -> Result<(), PlaneError> {
         self.write().sad.move_inbound(protocol, spi, address, port)
+    }
+
+    /// Tell the path MTU of an outbound SA: octets of its outer packets; 0 for unknown, no limit.
+    ///
+    /// # Errors
+    /// No SA has this handle, or no path has this MTU.
+    pub fn set_path_mtu(&self, handle: u64, mtu: u32) -> Result<(), PlaneError> {
+        self.read().sad.set_path_mtu(handle, mtu)
+    }
+
+    /// The system refused `count` packets of an outbound SA, for they were too long. `mtu`: of the path, where it says.
+    pub fn did_not_fit(&self, handle: u64, count: u64, mtu: Option<u32>) {
+        let tables = self.read();
+        let Some(sa) = tables.sad.outbound(handle) else {
+            return self.count_drop(Drop::TooBig, count);
+        };
+        sa.counters.dropped(Drop::TooBig, count);
+        if let Some(mtu) = mtu {
+            sa.path.learn(mtu, sa.tunnel.remote, Instant::now());
+        }
+    }
+
+    /// Whether to ask the system for the path MTU of an outbound SA: at most once a second.
+    pub fn asks_path_mtu(&self, handle: u64) -> bool {
+        let tables = self.read();
+        let sa = tables.sad.outbound(handle);
+        sa.is_some_and(|sa| sa.path.is_to_be_asked(Instant::now()))
     }
 
     /// Remove an inbound SA and wipe its keys.

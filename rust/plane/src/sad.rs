@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use caponier_packet::inner::Inner;
+use caponier_packet::mss;
 use caponier_packet::transform::Shape;
 use caponier_packet::transport::nat::RealAddresses;
 use caponier_packet::transport::{Form, PlainHeader};
@@ -15,7 +16,10 @@ use crate::error::PlaneError;
 use crate::events::Events;
 use crate::lifetime::{Owner, Watch};
 use crate::outbox::Lane;
-use crate::parameters::{Arrival, InboundParameters, Mode, OutboundParameters, Protocol, Tunnel};
+use crate::parameters::{
+    Arrival, DontFragment, InboundParameters, Mode, OutboundParameters, Protocol, Tunnel,
+};
+use crate::path::{self, Path};
 use crate::peer::Peer;
 use crate::selector::{self, Selector};
 use crate::standalone::{Opener, Sealer};
@@ -32,6 +36,8 @@ pub(crate) struct Inbound {
     pub(crate) nat: Option<RealAddresses>,
     /// Whether the outer header's ECN is taken over.
     pub(crate) ecn: bool,
+    /// Octets of the packets that TCP's segments shall fit, or 0.
+    pub(crate) clamp: u16,
     pub(crate) counters: SaCounters,
     pub(crate) watch: Watch,
     pub(crate) peer: Peer,
@@ -58,6 +64,7 @@ impl Inbound {
             mode: p.mode,
             nat: p.nat,
             ecn: p.ecn,
+            clamp: p.clamp,
             counters: SaCounters::new(),
             watch: Watch::new(Owner::Inbound(p.protocol, p.spi), p.lifetime),
             peer: Peer::new(p.remote_address, p.remote_port),
@@ -85,6 +92,13 @@ impl Inbound {
             || self.nat.is_some()
             || (inner.source == self.remote_address && inner.destination == self.local_address);
         has_addresses && selector::admit(&self.remote, &self.local, inner)
+    }
+
+    /// Lower the Maximum Segment Size of a SYN segment, where the SA wants it.
+    pub(crate) fn clamp_segment(&self, packet: &mut [u8], inner: &Inner) {
+        if self.clamp > 0 {
+            mss::clamp(packet, inner, mss::for_mtu(self.clamp, inner.is_v6()));
+        }
     }
 
     /// The IP header of a packet of transport mode that came without: as it came, but behind a NAT, which may change the
@@ -128,7 +142,12 @@ pub(crate) struct Outbound {
     pub(crate) counters: SaCounters,
     pub(crate) watch: Watch,
     pub(crate) protocol: Protocol,
-    form: Form,
+    pub(crate) path: Path,
+    pub(crate) mode: Mode,
+    pub(crate) form: Form,
+    pub(crate) df: DontFragment,
+    /// Octets of the packets that TCP's segments shall fit, or 0.
+    pub(crate) clamp: u16,
     /// Of transport mode: the addresses of its packets, source and destination. They stay when the tunnel moves: the
     /// connections of the host do not.
     addresses: Option<(IpAddr, IpAddr)>,
@@ -139,6 +158,7 @@ pub(crate) struct Outbound {
 impl Outbound {
     fn new(handle: u64, p: &OutboundParameters) -> Result<Self, PlaneError> {
         check_tunnel(p.protocol, &p.tunnel)?;
+        check_path_mtu(p.path_mtu, &p.tunnel)?;
         let association = Association {
             protocol: p.protocol,
             mode: p.mode,
@@ -156,6 +176,10 @@ impl Outbound {
             tunnel: p.tunnel,
             counters: SaCounters::new(),
             watch: Watch::new(Owner::Outbound(handle), p.lifetime).with_numbers(p.width),
+            path: Path::new(p.path_mtu),
+            mode: p.mode,
+            df: p.df,
+            clamp: p.clamp,
             protocol: p.protocol,
             addresses: (p.mode == Mode::Transport).then_some(ends),
             turns: Arc::new(Turns::new(FIRST)),
@@ -169,23 +193,13 @@ impl Outbound {
             tunnel: &self.tunnel,
             turns: &self.turns,
             form: self.form,
+            handle: self.handle,
             traffic_class: match self.form {
                 Form::Bare => shape.traffic_class,
                 Form::Whole => 0,
             },
+            dont_fragment: self.form == Form::Bare && shape.dont_fragment,
         }
-    }
-
-    /// The most octets that may leave for one packet: 65535, behind the IP header for IPv6, less the headers that the
-    /// socket makes.
-    pub(crate) fn max_packet(&self) -> usize {
-        let ip = match (self.tunnel.remote.is_ipv4(), self.form) {
-            (true, Form::Bare) => 65535 - 20,
-            (true, Form::Whole) | (false, Form::Bare) => 65535,
-            (false, Form::Whole) => 65535 + 40,
-        };
-        let udp = if self.tunnel.remote_port == 0 { 0 } else { 8 };
-        ip - udp
     }
 
     /// Whether a packet may go into it, which the policy says: in transport mode its addresses must be those of the SA (RFC
@@ -208,6 +222,7 @@ impl Outbound {
         self.sealer.move_to(&tunnel)?;
         self.form = form;
         self.tunnel = tunnel;
+        self.path.forget();
         Ok(())
     }
 
@@ -297,6 +312,14 @@ impl Sad {
         gone.ok_or(PlaneError::UnknownSpi(spi, protocol))
     }
 
+    pub(crate) fn set_path_mtu(&self, handle: u64, mtu: u32) -> Result<(), PlaneError> {
+        let sa = self.outbound(handle);
+        let sa = sa.ok_or(PlaneError::UnknownHandle(handle))?;
+        check_path_mtu(mtu, &sa.tunnel)?;
+        sa.path.configure(mtu);
+        Ok(())
+    }
+
     pub(crate) fn remove_outbound(&mut self, handle: u64) -> Result<(), PlaneError> {
         let removed = self.outbound.remove(&handle);
         removed.map(|_| ()).ok_or(PlaneError::UnknownHandle(handle))
@@ -313,6 +336,14 @@ fn check_tunnel(protocol: Protocol, tunnel: &Tunnel) -> Result<(), PlaneError> {
         }
         _ => Ok(()),
     }
+}
+
+fn check_path_mtu(mtu: u32, tunnel: &Tunnel) -> Result<(), PlaneError> {
+    let least = path::floor(tunnel.remote);
+    if mtu == 0 || mtu >= least {
+        return Ok(());
+    }
+    Err(PlaneError::PathMtu(mtu, least))
 }
 
 fn same_family(local: IpAddr, remote: IpAddr) -> Result<(), PlaneError> {

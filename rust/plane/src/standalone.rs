@@ -11,11 +11,12 @@ use caponier_packet::segment::Plan;
 use caponier_packet::sequence::{Counter, Numbers, Width};
 use caponier_packet::transform::{Inbound, Opened, Outbound, Shape};
 use caponier_packet::transport::Form;
-use caponier_packet::{protocol, virtio};
+use caponier_packet::{protocol, virtio, SealError};
 
 use crate::drops::Drop;
 use crate::error::PlaneError;
 use crate::parameters::Tunnel;
+use crate::pieces::Pieces;
 use crate::transforms::{self, Association};
 
 /// One outbound SA: seals IP packets.
@@ -78,13 +79,14 @@ impl Sealer {
         let shape = self.shape(&inner, packet)?;
         let number = self.reserve(1).next().ok_or(Drop::SequenceExhausted)?;
         let mut slot = vec![0; self.sealed_len(&shape, inner.length)];
-        self.seal_segment(&plan, 0, &shape, number, &mut slot)?;
+        self.seal_piece(&plan, 0, &shape, number, &mut slot)?;
         Ok(slot)
     }
 
     /// What all packets have in common that `packet` is cut into.
-    pub(crate) fn shape(&self, inner: &Inner, packet: &[u8]) -> Result<Shape, Drop> {
-        Ok(self.transform.shape(inner, packet, &self.marking)?)
+    #[inline]
+    pub(crate) fn shape(&self, inner: &Inner, packet: &[u8]) -> Result<Shape, SealError> {
+        self.transform.shape(inner, packet, &self.marking)
     }
 
     pub(crate) fn reserve(&self, count: usize) -> Numbers {
@@ -111,19 +113,24 @@ impl Sealer {
         transforms::move_to(&mut self.transform, tunnel)
     }
 
-    /// Cut the segment at `index` into its place in `slot` and seal it there.
+    /// The longest packet of this shape of which no more than `limit` octets leave.
+    pub(crate) fn max_packet_len(&self, shape: &Shape, limit: usize) -> Option<usize> {
+        self.transform.max_packet_len(shape, limit)
+    }
+
+    /// Write the piece at `index` to its place in `slot` and seal it there.
     #[inline]
-    pub(crate) fn seal_segment(
+    pub(crate) fn seal_piece(
         &self,
-        plan: &Plan<'_>,
+        pieces: &impl Pieces,
         index: usize,
         shape: &Shape,
         number: u64,
         slot: &mut [u8],
     ) -> Result<(), Drop> {
-        let length = plan.length(index);
+        let length = pieces.length(index);
         let written = shape.headroom..shape.headroom + length - shape.skip;
-        plan.write_behind(index, shape.skip, &mut slot[written]);
+        pieces.write(index, shape.skip, &mut slot[written]);
         Ok(self.transform.seal(slot, shape, length, number)?)
     }
 }

@@ -140,7 +140,7 @@ impl TransportSealer {
         packet_len: usize,
         sequence: u64,
     ) -> Result<(), SealError> {
-        if slot.len() != self.sealed_len(place, packet_len) || packet_len < place.at {
+        if slot.len() != self.sealed_len(place, packet_len) || packet_len < place.at() {
             return Err(SealError::Refused);
         }
         place.lead(slot, self.headroom(place));

@@ -276,7 +276,7 @@ const AH_ALONE: Malformed = Malformed::new("ah", "without the IP header, which i
 pub fn peek_esp(octets: &[u8], form: Form) -> Result<(u32, u32), OpenError> {
     let octets = match form {
         Form::Bare => octets,
-        Form::Whole => &octets[Place::of(octets, protocol::ESP)?.at..],
+        Form::Whole => &octets[Place::of(octets, protocol::ESP)?.at()..],
     };
     let header = esp::Packet::new_checked(octets).map_err(|_| OpenError::Truncated)?;
     Ok((header.spi(), header.sequence()))
@@ -288,6 +288,6 @@ pub fn peek_ah(octets: &[u8], form: Form) -> Result<(u32, u32), OpenError> {
         return Err(AH_ALONE.into());
     }
     let place = Place::of(octets, protocol::AH)?;
-    let header = ah::Packet::new_checked(&octets[place.at..])?;
+    let header = ah::Packet::new_checked(&octets[place.at()..])?;
     Ok((header.spi(), header.sequence()))
 }

@@ -46,7 +46,7 @@ impl Sealer {
     pub fn skip(&self, place: &Place) -> usize {
         match self.form {
             Form::Whole => 0,
-            Form::Bare => place.at,
+            Form::Bare => place.at(),
         }
     }
 
@@ -59,9 +59,9 @@ impl Sealer {
     /// Octets of what leaves for a packet of `packet_len` octets.
     #[inline]
     pub fn sealed_len(&self, place: &Place, packet_len: usize) -> usize {
-        let sealed = self.esp.sealed_len(packet_len.saturating_sub(place.at));
+        let sealed = self.esp.sealed_len(packet_len.saturating_sub(place.at()));
         match self.form {
-            Form::Whole => place.at + sealed,
+            Form::Whole => place.at() + sealed,
             Form::Bare => sealed,
         }
     }
@@ -69,10 +69,10 @@ impl Sealer {
     /// The longest packet of which no more than `limit` octets leave; `None` if none is so short.
     pub fn max_packet_len(&self, place: &Place, limit: usize) -> Option<usize> {
         let limit = match self.form {
-            Form::Whole => limit.checked_sub(place.at)?,
+            Form::Whole => limit.checked_sub(place.at())?,
             Form::Bare => limit,
         };
-        Some(place.at + self.esp.max_payload_len(limit)?)
+        Some(place.at() + self.esp.max_payload_len(limit)?)
     }
 
     /// Seal the packet that stands in `slot` behind [`Sealer::headroom`] octets, without its first [`Sealer::skip`]
@@ -89,14 +89,16 @@ impl Sealer {
         if slot.len() != self.sealed_len(place, packet_len) {
             return Err(SealError::Refused);
         }
-        let payload_len = packet_len.checked_sub(place.at).ok_or(SealError::Refused)?;
+        let payload_len = packet_len
+            .checked_sub(place.at())
+            .ok_or(SealError::Refused)?;
         if self.form == Form::Bare {
             return self
                 .esp
                 .seal(slot, payload_len, place.next_header, sequence);
         }
         place.lead(slot, self.headroom());
-        let esp = &mut slot[place.at..];
+        let esp = &mut slot[place.at()..];
         self.esp
             .seal(esp, payload_len, place.next_header, sequence)?;
         Ok(place.announce(slot, protocol::ESP)?)
@@ -154,7 +156,7 @@ pub(crate) fn open_whole<E: From<OpenError>>(
 ) -> Result<(Place, Opened), E> {
     let place = Place::of(packet, protocol::ESP).map_err(OpenError::from)?;
     let end = total_len(packet);
-    let mut opened = esp.open(&mut packet[place.at..end], sequence, accept)?;
-    opened.range = place.at + opened.range.start..place.at + opened.range.end;
+    let mut opened = esp.open(&mut packet[place.at()..end], sequence, accept)?;
+    opened.range = place.at() + opened.range.start..place.at() + opened.range.end;
     Ok((place, opened))
 }

@@ -13,12 +13,12 @@ const FRAGMENT_LEN: usize = 8;
 /// Where the IPsec header of a packet is or shall be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Octets in front of it: the IP header with its options or extension headers.
-    pub at: usize,
+    // Positions have 32 bits: this is copied for each packet that is not cut, and the larger it is, the slower.
+    at: u32,
     /// The protocol that stands there now.
     pub next_header: u8,
     /// Where the field is that says so, once the cut is made.
-    next_header_at: usize,
+    next_header_at: u32,
     cut: Option<Cut>,
 }
 
@@ -26,9 +26,9 @@ pub struct Place {
 /// on both sides (RFC 4302 appendix A2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cut {
-    at: usize,
+    at: u32,
     /// The Next Header field in front of it, and what it announced.
-    link_at: usize,
+    link_at: u32,
     link: u8,
 }
 
@@ -97,23 +97,29 @@ impl Place {
         }
     }
 
+    /// Octets in front of it: the IP header with its options or extension headers.
+    #[inline]
+    pub fn at(&self) -> usize {
+        self.at as usize
+    }
+
     /// True where nothing but a plain IP header is in front.
     pub fn is_plain(&self) -> bool {
         let v4 = (ipv4::PROTOCOL_AT, ipv4::HEADER_LEN);
         let v6 = (ipv6::NEXT_HEADER_AT, ipv6::HEADER_LEN);
-        let found = (self.next_header_at, self.at);
+        let found = (self.next_header_at as usize, self.at());
         self.cut.is_none() && (found == v4 || found == v6)
     }
 
     /// Whether the headers are those of IPv6: the field lies elsewhere in IPv4.
     #[inline]
     pub(crate) fn is_v6(&self) -> bool {
-        self.next_header_at != ipv4::PROTOCOL_AT
+        self.next_header_at as usize != ipv4::PROTOCOL_AT
     }
 
     /// Octets of the headers in front once the cut is made.
     pub(crate) fn headers_len(&self) -> usize {
-        self.at - self.cut_len()
+        self.at() - self.cut_len()
     }
 
     /// Octets that are taken out of the headers.
@@ -136,9 +142,9 @@ impl Place {
             return Err(Unfit::Fragment);
         }
         Ok(Self {
-            at: packet.header_len(),
+            at: packet.header_len() as u32,
             next_header: packet.protocol(),
-            next_header_at: ipv4::PROTOCOL_AT,
+            next_header_at: ipv4::PROTOCOL_AT as u32,
             cut: None,
         })
     }
@@ -146,9 +152,9 @@ impl Place {
     fn find_v6(packet: &[u8], is_ah: bool) -> Result<(Self, Self), Unfit> {
         let header = ipv6::Packet::new_checked(packet)?;
         let mut end = Self {
-            at: ipv6::HEADER_LEN,
+            at: ipv6::HEADER_LEN as u32,
             next_header: header.next_header(),
-            next_header_at: ipv6::NEXT_HEADER_AT,
+            next_header_at: ipv6::NEXT_HEADER_AT as u32,
             cut: None,
         };
         let mut front = end;
@@ -168,33 +174,33 @@ impl Place {
     fn pass(&mut self, extension: &Extension, is_ah: bool) {
         if is_ah && self.cut.is_none() && extension.kind == protocol::IPV6_FRAGMENT {
             self.cut = Some(Cut {
-                at: extension.at,
+                at: extension.at as u32,
                 link_at: self.next_header_at,
                 link: extension.next_header,
             });
         } else {
-            self.next_header_at = extension.at - self.cut_len();
+            self.next_header_at = (extension.at - self.cut_len()) as u32;
         }
-        self.at = extension.end;
+        self.at = extension.end as u32;
         self.next_header = extension.next_header;
     }
 
     /// Move the headers from `from` to the begin of `slot`, and make the cut.
     pub(crate) fn lead(&self, slot: &mut [u8], from: usize) {
         let (until, behind) = match self.cut {
-            Some(cut) => (cut.at, cut.at + FRAGMENT_LEN),
-            None => (self.at, self.at),
+            Some(cut) => (cut.at as usize, cut.at as usize + FRAGMENT_LEN),
+            None => (self.at(), self.at()),
         };
         slot.copy_within(from..from + until, 0);
-        slot.copy_within(from + behind..from + self.at, until);
+        slot.copy_within(from + behind..from + self.at(), until);
     }
 
     /// Have the headers at the begin of `packet` announce what follows them, and how long the packet is now.
     pub(crate) fn announce(&self, packet: &mut [u8], next_header: u8) -> Result<(), TooLong> {
         if let Some(cut) = self.cut {
-            packet[cut.link_at] = cut.link;
+            packet[cut.link_at as usize] = cut.link;
         }
-        packet[self.next_header_at] = next_header;
+        packet[self.next_header_at as usize] = next_header;
         set_length(packet)
     }
 
@@ -218,9 +224,9 @@ impl Place {
     /// Make the cut in a packet that came in; returns where it begins now.
     pub(crate) fn cut(&self, packet: &mut [u8]) -> Result<usize, Malformed> {
         let Some(cut) = self.cut else { return Ok(0) };
-        packet.copy_within(..cut.at, FRAGMENT_LEN);
+        packet.copy_within(..cut.at as usize, FRAGMENT_LEN);
         let packet = &mut packet[FRAGMENT_LEN..];
-        packet[cut.link_at] = cut.link;
+        packet[cut.link_at as usize] = cut.link;
         match set_length(packet) {
             Ok(()) => Ok(FRAGMENT_LEN),
             Err(TooLong) => Err(Malformed::new("ip.total_length", "too long")),

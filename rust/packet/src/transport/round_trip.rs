@@ -45,7 +45,7 @@ fn the_place_in_ipv6() {
     ];
     for (kinds, in_front, next_header) in rows {
         let place = Place::for_esp(&chain(kinds)).expect("a place");
-        let found = (place.at, place.next_header);
+        let found = (place.at(), place.next_header);
         assert_eq!(found, (40 + 8 * in_front, next_header), "{kinds:?}");
         assert_eq!(place.is_plain(), in_front == 0, "{kinds:?}");
     }
@@ -56,12 +56,12 @@ fn the_place_in_ipv6() {
 fn the_place_in_ipv4() {
     let plain = Place::for_esp(&v4(6, &[], &[1; 20])).expect("a place");
     assert_eq!(
-        (plain.at, plain.next_header, plain.is_plain()),
+        (plain.at(), plain.next_header, plain.is_plain()),
         (20, 6, true)
     );
     let place = Place::for_esp(&v4(6, &[1; 8], &[1; 20])).expect("a place");
     assert_eq!(
-        (place.at, place.next_header, place.is_plain()),
+        (place.at(), place.next_header, place.is_plain()),
         (28, 6, false)
     );
 }
@@ -142,7 +142,7 @@ fn headers_come_back() {
             let inner = Inner::parse(&sealed).expect("a packet");
             assert_eq!((inner.protocol, inner.length), (50, sealed.len()));
             let place = Place::of(&sealed, 50).expect("a place");
-            assert_eq!(Place::for_esp(&packet).map(|it| it.at), Ok(place.at));
+            assert_eq!(Place::for_esp(&packet).map(|it| it.at()), Ok(place.at()));
             let opened = opener(&keys).open(&mut sealed, Form::Whole, 5, accept);
             assert_eq!(sealed[opened.expect("opened").range], packet, "{keys:?}");
         }
