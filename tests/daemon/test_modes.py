@@ -40,7 +40,7 @@ def up(pair: Pair, texts: tuple[Text, Text]) -> None:
     assert eventually(pair.is_up)
 
 
-@pytest.mark.parametrize("proposal", ["sha256", "sha1-esn", "sha512-esn", "aescmac"])
+@pytest.mark.parametrize("proposal", ["sha256", "sha1-esn", "sha512-esn", "aescmac", "aes256gmac-esn"])
 def test_ah_between_two_networks(pair: Pair, proposal: str) -> None:
     """RFC 4302: what it carries can be read on the way, and not be changed."""
     up(pair, sites(f'protocol = "ah"\nproposals = ["{proposal}"]'))

@@ -158,7 +158,23 @@ KEYWORDS: Mapping[str, AlgorithmName] = MappingProxyType(
     {**_ALL, **{short: _ALL[full] for short, full in _SHORTHANDS.items()}}
 )
 
-_WRITTEN = {(int(name.transform_type), int(name.id), name.key_length): name.keyword for name in _ALL.values()}
+#: Keywords that mean something else in a proposal for AH: it has no ciphers, and GMAC is an integrity algorithm there
+#: (RFC 4543 section 5).
+OF_AH: Mapping[str, AlgorithmName] = MappingProxyType(
+    {
+        f"aes{bits}gmac": AlgorithmName(TransformType.INTEGRITY, number, None, f"aes{bits}gmac")
+        for bits, number in (
+            (128, IntegrityId.AUTH_AES_128_GMAC),
+            (192, IntegrityId.AUTH_AES_192_GMAC),
+            (256, IntegrityId.AUTH_AES_256_GMAC),
+        )
+    }
+)
+
+_WRITTEN = {
+    (int(name.transform_type), int(name.id), name.key_length): name.keyword
+    for name in (*_ALL.values(), *OF_AH.values())
+}
 _PREFIXES: dict[int, str] = {
     1: "encr",
     2: "prf",

@@ -79,7 +79,7 @@ MISTAKES = [
     ('mode = "tunnel"', 'mode = "transport"', "10.1.0.0/16", f"{LAN}.local", "10.1.0.0/16 is a network", "the host"),
     ('mode = "tunnel"', 'mode = "transport"', "10.2.0.0/16", f"{LAN}.remote", "is a network", 'mode = "tunnel"'),
     ('["10.1.0.0/16", "fd00:1::/64"]\nremote = ["10.2.0.0/16[tcp/443]"]\nprotocol = "esp"\nmode = "tunnel"', '"192.0.2.1"\nremote = "192.0.2.3"\nmode = "transport"', '"192.0.2.3"', f"{LAN}.remote", "does not have 192.0.2.3", 'remote = "192.0.2.2"'),
-    ('["10.1.0.0/16", "fd00:1::/64"]\nremote = ["10.2.0.0/16[tcp/443]"]\nprotocol = "esp"\nmode = "tunnel"', '"192.0.2.1"\nremote = "192.0.2.2"\nmode = "transport"\nmss = "auto"', "mss =", f"{LAN}.mss", "transport mode has no tunnel", "leave mss out"),
+    ('["10.1.0.0/16", "fd00:1::/64"]\nremote = ["10.2.0.0/16[tcp/443]"]\nprotocol = "esp"\nmode = "tunnel"', '"192.0.2.1"\nremote = "192.0.2.2"\nmode = "transport"\nmss = "auto"', "mss =", f"{LAN}.mss", "mss is for tunnels", "leave mss out"),
     ('protocol = "esp"', 'protocol = "ah"\ntfc = 100', "tfc =", f"{LAN}.tfc", "only ESP pads", "leave tfc out"),
     # how packets are built
     ("replay_window = 128", "tfc = 70000", "tfc =", f"{LAN}.tfc", 'from 0 to 65535, or "mtu", found 70000', "padded"),

@@ -27,7 +27,7 @@ from caponier.protocols.ike.policy import ChildPolicy, DontFragment, Handling, L
 _PROPOSALS: Mapping[str, tuple[Callable[[str, int], Proposal], tuple[Proposal, ...]]] = MappingProxyType(
     {"esp": (parse_esp_proposal, DEFAULT_ESP_PROPOSALS), "ah": (parse_ah_proposal, DEFAULT_AH_PROPOSALS)}
 )
-_OF_A_TUNNEL = ("dscp", "ecn", "df", "mss")  #: keys that speak of an outer header, or of what fits into it
+_OF_A_TUNNEL = ("tfc", "dscp", "ecn", "df", "mss")  #: keys that speak of an outer header, or of what fits behind it
 
 
 def compose_child(
@@ -153,7 +153,7 @@ def _check_transport(
     _check_host(attempts, "remote", policy.remote, theirs)
     for key in _OF_A_TUNNEL:
         if key in table.model_fields_set:
-            why = f"{key} speaks of what is around a packet in a tunnel, and transport mode has no tunnel"
+            why = f"{key} is for tunnels: in transport mode there is no second header around the packet"
             attempts.refuse((key,), why, f"leave {key} out")
 
 
