@@ -127,7 +127,8 @@ class Plane:
     ) -> None:
         """Add or replace the policy numbered ``policy``. The matching policy of lowest ``order`` decides.
 
-        ``action``: "protect", or "discard"; "bypass" is refused so far. ``outbound``: handle of the SA that protects; None
+        ``action``: "protect", "discard", or "bypass": sent as it is, through a raw socket of 255, with the mark that routes it
+        past the TUN. ``outbound``: handle of the SA that protects; None
         reports an acquire, and the first packets wait for the SA: 16 and 64 KiB of each policy, for 30 seconds; what is lost
         of them is dropped as ``no-sa``. ``interface``: not yet obeyed.
         """
@@ -137,6 +138,8 @@ class Plane:
     def outbound_counters(self, handle: int) -> tuple[int, int, dict[str, int]]: ...
     def drops(self) -> dict[str, int]:
         """Packets dropped outside of any SA, by reason; ``queue-full`` and ``socket-full`` are what overran the workers."""
+    def bypassed(self) -> int:
+        """Packets that left as they were, by policies that say "bypass"."""
     def audit_again(self) -> None:
         """Report dropped packets anew: each kind of drop of each SA is reported once until this is called."""
     def event_fd(self) -> int: ...

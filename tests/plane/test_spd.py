@@ -1,17 +1,24 @@
-"""What the SPD does beside sealing: packets that wait for their SA (RFC 4301 section 5.1)."""
+"""What the SPD does beside sealing (RFC 4301 sections 4.4.1 and 5.1), and what is told of its work."""
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
-from caponier.demo.topology import LEFT, RIGHT
-from caponier.demo.traffic import Ping, ping
+from caponier.demo.capture import Kind, Tap
+from caponier.demo.namespaces import Namespace
+from caponier.demo.topology import LEFT, RIGHT, WIRE, Site
+from caponier.demo.traffic import Ping, ping, transfer
 from tests.plane.suites import GCM
-from tests.plane.tunnel import POLICY, PORT, UDP4, Tunnel, eventually, told
+from tests.plane.tunnel import MARK, MTU, POLICY, PORT, UDP4, Tunnel, eventually, told
 
 pytestmark = pytest.mark.privileged
+
+TABLE = 100  #: of routes past the TUN
 
 
 def waiting(pair: Tunnel, pool: ThreadPoolExecutor, addresses: tuple[str, ...]) -> list[Future[Ping]]:
@@ -85,3 +92,47 @@ def test_a_peer_that_came_from_elsewhere_is_told(pair: Tunnel) -> None:
         right.plane.move_inbound(right.spi_in, remote_address=LEFT.outer, remote_port=PORT)
         assert ping(pair.world.alice, RIGHT.host, count=2).received == 2
         assert told(right.plane) == []
+
+
+@contextmanager
+def past_the_tunnel(gateway: Namespace, there: Site) -> Iterator[None]:
+    """What the plane sends in clear text takes the wire to the other site, not the TUN again."""
+    networks = (
+        (socket.AF_INET, there.network, there.outer),
+        (socket.AF_INET6, there.network6, there.outer6),
+    )
+    with gateway.netlink() as netlink:
+        for family, network, way in networks:
+            netlink.rule("add", family=family, fwmark=MARK, table=TABLE, priority=100)
+            netlink.route("add", family=family, dst=network, gateway=way, table=TABLE)
+        try:
+            yield
+        finally:
+            for family, network, way in networks:
+                netlink.rule("del", family=family, fwmark=MARK, table=TABLE, priority=100)
+                netlink.route("del", family=family, dst=network, gateway=way, table=TABLE)
+
+
+def test_bypassed_packets_are_what_they_were(pair: Tunnel) -> None:
+    """RFC 4301 section 5.1, step 3a: by IPv4 and IPv6, small packets and super-packets, without IPsec on the wire."""
+    world = pair.world
+    with (
+        past_the_tunnel(world.gw1, RIGHT),
+        past_the_tunnel(world.gw2, LEFT),
+        Tap(world.gw1, WIRE) as tap,
+    ):
+        for end in pair.ends:
+            end.install_policy(action="bypass", outbound=False)
+        try:
+            for address in (RIGHT.host, RIGHT.host6):
+                answer = ping(world.alice, address, count=3, payload=b"in clear text")
+                assert answer.received == 3
+                done = transfer(world.alice, world.bob, address, octets=500_000, filling=b"in clear text")
+                assert done.intact
+            assert eventually(pair.is_quiet)
+        finally:
+            for end in pair.ends:
+                end.plane.remove_policy(POLICY)
+        assert tap.stop().counts[Kind.ESP] == 0
+    assert pair.left.plane.bypassed() > 1_000_000 // MTU
+    assert pair.right.plane.bypassed() > 6

@@ -53,9 +53,6 @@ pub enum PlaneError {
     /// TFC padding has its end found by the inner packet's length (RFC 4303 section 2.7).
     #[error("TFC padding up to {0} octets; it is for ESP in tunnel mode only")]
     Tfc(u16),
-    /// A policy that lets packets out as they are.
-    #[error("policy {0}: the plane does not carry \"bypass\" yet; \"protect\" and \"discard\" are allowed")]
-    Bypass(u64),
     /// A sequence number that a new SA cannot start from.
     #[error("the first sequence number is {0}; it must be from 1 to the last one of the SA")]
     Sequence(u64),

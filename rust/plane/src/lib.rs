@@ -4,6 +4,7 @@
 mod acquisition;
 mod allowance;
 mod audit;
+mod bypass;
 mod counters;
 mod drops;
 mod error;

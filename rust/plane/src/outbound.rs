@@ -18,10 +18,10 @@ use crate::sad::Outbound;
 use crate::spd::Policy;
 use crate::waiting::Waiter;
 
-/// The flow of the last packet with its SA, and what the SA carried since it was counted.
+/// The flow of the last packet, what the policies want for it, and what its SA carried since that was counted.
 #[derive(Default)]
 struct Run<'a> {
-    last: Option<(Flow, &'a Outbound)>,
+    last: Option<(Flow, Verdict<'a>)>,
     packets: u64,
     octets: u64,
 }
@@ -37,20 +37,20 @@ impl Flow {
 }
 
 impl<'a> Run<'a> {
-    fn sa(&self, flow: &Flow) -> Option<&'a Outbound> {
+    fn verdict(&self, flow: &Flow) -> Option<Verdict<'a>> {
         self.last
             .as_ref()
             .filter(|(last, _)| last == flow)
-            .map(|(_, sa)| *sa)
+            .map(|(_, verdict)| *verdict)
     }
 
-    fn turn_to(&mut self, flow: Flow, sa: &'a Outbound, events: &Events) {
+    fn turn_to(&mut self, flow: Flow, verdict: Verdict<'a>, events: &Events) {
         self.count(events);
-        self.last = Some((flow, sa));
+        self.last = Some((flow, verdict));
     }
 
     fn count(&mut self, events: &Events) {
-        if let Some((_, sa)) = self.last.as_ref().filter(|_| self.packets > 0) {
+        if let Some((_, Verdict::Seal(sa))) = self.last.as_ref().filter(|_| self.packets > 0) {
             sa.carried(self.packets, self.octets, events);
         }
         (self.packets, self.octets) = (0, 0);
@@ -58,8 +58,11 @@ impl<'a> Run<'a> {
 }
 
 /// What the policies want for a packet that is not to be dropped.
+#[derive(Clone, Copy)]
 enum Verdict<'a> {
     Seal(&'a Outbound),
+    /// As it is.
+    Bypass,
     /// Until the policy has an SA.
     Wait(&'a Policy),
 }
@@ -115,18 +118,24 @@ impl Plane {
         let inner = Inner::parse(packet)?;
         let plan = Plan::new(&header, packet, &inner)?;
         let flow = Flow::new(&inner);
-        let sa = match run.sa(&flow) {
-            Some(sa) => sa,
-            None => match verdict(tables, &inner)? {
-                Verdict::Seal(sa) => {
-                    run.turn_to(flow, sa, &self.events);
-                    sa
-                }
-                Verdict::Wait(policy) => {
-                    let octets = frame.into();
-                    return self.acquire(policy, Waiter { octets });
-                }
-            },
+        let wanted = match run.verdict(&flow) {
+            Some(verdict) => verdict,
+            None => {
+                let verdict = verdict(tables, &inner)?;
+                run.turn_to(flow, verdict, &self.events);
+                verdict
+            }
+        };
+        let sa = match wanted {
+            Verdict::Seal(sa) => sa,
+            Verdict::Bypass => {
+                self.let_out(&inner, &plan, out);
+                return Ok(());
+            }
+            Verdict::Wait(policy) => {
+                let octets = frame.into();
+                return self.acquire(policy, Waiter { octets });
+            }
         };
         if sa.watch.is_over(&self.events) {
             self.drop_outbound(sa, Drop::Expired, plan.count() as u64, &inner);
@@ -231,7 +240,8 @@ impl Plane {
 fn verdict<'a>(tables: &'a Tables, inner: &Inner) -> Result<Verdict<'a>, Drop> {
     let policy = tables.spd.lookup(inner).ok_or(Drop::NoPolicy)?;
     match policy.action() {
-        Action::Discard | Action::Bypass => Err(Drop::DiscardPolicy),
+        Action::Discard => Err(Drop::DiscardPolicy),
+        Action::Bypass => Ok(Verdict::Bypass),
         Action::Protect(handle) => {
             let Some(sa) = handle.and_then(|handle| tables.sad.outbound(handle)) else {
                 return Ok(Verdict::Wait(policy));

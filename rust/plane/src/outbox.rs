@@ -165,6 +165,13 @@ impl Outbox {
         Ok(())
     }
 
+    /// A number that continues the last train, if that has these turns; for packets that have no numbers.
+    pub(crate) fn next_number(&self, turns: &Arc<Turns>) -> u64 {
+        let last = self.trains.last();
+        let own = last.filter(|train| Arc::ptr_eq(&train.turns, turns));
+        own.map_or(0, |train| train.after)
+    }
+
     fn skip(&mut self, lane: Lane<'_>, number: u64) {
         match self.trains.last_mut() {
             Some(train) if train.is_continued_by(lane, number) => {

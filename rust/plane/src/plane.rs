@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::acquisition::Acquisition;
 use crate::allowance::Allowance;
 use crate::audit::{Round, Told};
+use crate::bypass::Bypass;
 use crate::counters::DropCounters;
 use crate::drops::Drop;
 use crate::error::PlaneError;
@@ -33,6 +34,7 @@ pub struct Plane {
     pub(crate) told: Told,
     pub(crate) round: Round,
     pub(crate) acquisition: Acquisition,
+    pub(crate) bypass: Bypass,
     /// Of ICMP messages, a second and at once, as Linux's own (icmp_msgs_per_sec and icmp_msgs_burst of ip-sysctl.rst of
     /// its documentation).
     pub(crate) messages: Allowance,
@@ -81,6 +83,7 @@ impl Plane {
             told: Told::default(),
             round: Round::default(),
             acquisition: Acquisition::default(),
+            bypass: Bypass::new(),
             messages: Allowance::new(1000, 50, Instant::now()),
         }
     }
@@ -176,9 +179,6 @@ impl Plane {
     /// # Errors
     /// A selector is not a range, or the policy names an SA that is not there.
     pub fn install_policy(&self, p: PolicyParameters) -> Result<(), PlaneError> {
-        if p.action == Action::Bypass {
-            return Err(PlaneError::Bypass(p.policy));
-        }
         let mut tables = self.write();
         if let Action::Protect(Some(handle)) = p.action {
             tables

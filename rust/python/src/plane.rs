@@ -313,6 +313,11 @@ impl Plane {
         self.plane.drops().into_iter().chain(overruns).collect()
     }
 
+    /// Packets that left as they were.
+    fn bypassed(&self) -> u64 {
+        self.plane.bypassed()
+    }
+
     /// Report dropped packets anew.
     fn audit_again(&self) {
         self.plane.audit_again();

@@ -2,6 +2,7 @@
 
 mod audit;
 mod batches;
+mod bypass;
 mod junk;
 mod lifetimes;
 mod packets;
