@@ -27,7 +27,10 @@ _REASONS: Mapping[str, str] = MappingProxyType(
         "bad-next-header": "what was in it is of a protocol that the mode does not carry",
         "wrong-encapsulation": "it did not come as the SA's packets do, in UDP or without",
         "fragment": "it is a fragment",
-        "too-big": "it is too big",
+        "fragment-overlap": "it is a fragment that would write over the header of another",
+        "not-plain": "it has IP options or extension headers, which its outer header would lose",
+        "too-big": "it does not fit its way",
+        "cipher-failed": "the cipher failed",
         "congestion": "it met congestion that its inner header cannot tell of",
     }
 )

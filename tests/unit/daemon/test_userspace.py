@@ -5,9 +5,11 @@ The plane itself, with packets, is tested in ``tests/plane``; both together in `
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
@@ -347,3 +349,13 @@ def test_events_of_what_has_gone_are_nobodys(bench: Bench) -> None:
 def test_a_port_that_failed_is_an_error(bench: Bench) -> None:
     with pytest.raises(EngineError, match=r"cap0 or a socket failed \(errno 19\)"):
         bench.happens("port-failed", 19)
+
+
+def test_every_fault_of_a_packet_has_its_words() -> None:
+    """Those that the plane can tell of: what overran the workers, or was no fault, it counts only."""
+    source = (FilePath(__file__).parents[3] / "rust" / "plane" / "src" / "drops.rs").read_text()
+    reasons = set(re.findall(r'^    \w+ = "([a-z-]+)",$', source, re.MULTILINE))
+    untold = {"dummy", "keepalive", "queue-full", "socket-full", "send-failed", "write-failed"}
+    assert untold < reasons
+    for reason in reasons - untold:
+        assert audit_text(PacketDropped(Direction.IN, reason)) != f"packet: {reason} ({reason})"
