@@ -7,6 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from caponier.demo.capture import Kind, Tap
+from caponier.demo.namespaces import Namespace
 from caponier.demo.topology import LEFT, RIGHT, WIRE
 from caponier.demo.traffic import ping, transfer
 from tests.daemon.kernel import routes
@@ -132,3 +133,38 @@ def test_packets_are_padded_and_marked_as_configured(pair: Pair) -> None:
     assert {header[1] for header in ours} == {46 << 2}
     assert {header[6] & 0x40 for header in ours} == {0x40}
     assert len(theirs) == 3
+
+
+def test_the_strict_reverse_path_filter_is_told_of(pair: Pair) -> None:
+    """It takes the way back to a packet's source for the way that it should have come: in transport mode, the tunnel's."""
+    pair.configure(*hosts(4))
+    pair.start("gw1")
+    assert not any("reverse path" in each for each in pair.status("gw1").warnings)
+    strict = f"net/ipv4/conf/{WIRE}/rp_filter"
+    pair.world.gw1.write_sysctls({strict: "1"})
+    try:
+        (warning,) = [each for each in pair.status("gw1").warnings if "reverse path" in each]
+    finally:
+        pair.world.gw1.write_sysctls({strict: "0"})
+    assert f"sysctl -w net.ipv4.conf.{WIRE}.rp_filter=2" in warning
+
+
+@pytest.mark.parametrize("mode", ["tunnel", "transport"])
+def test_a_narrow_path(pair: Pair, mode: str) -> None:
+    """RFC 4301 section 8: the path carries less than the tunnel's MTU needs; TCP gets through all the same."""
+    gateways = (pair.world.gw1, pair.world.gw2)
+    set_mtu(gateways, 1330)
+    try:
+        up(pair, hosts(4) if mode == "transport" else sites(""))
+        if mode == "tunnel":
+            pair.carries(1 << 19)
+        else:
+            assert transfer(pair.world.gw1, pair.world.gw2, RIGHT.outer, octets=1 << 19, filling=FILLING).intact
+    finally:
+        set_mtu(gateways, 1500)
+
+
+def set_mtu(gateways: tuple[Namespace, ...], mtu: int) -> None:
+    for gateway in gateways:
+        with gateway.netlink() as netlink:
+            netlink.link("set", index=netlink.link_lookup(ifname=WIRE)[0], mtu=mtu)

@@ -518,22 +518,17 @@ class Daemon:
                     self._acquired(connection, child)
                 case SequenceExhausted(spi_in):
                     text = f"SPI {spi_in:08x} in: its other direction is used up"
-                    self.journal.note("sequence-exhausted", self._owner(spi_in), text)
+                    self.journal.note("sequence-exhausted", self._policies.owner(spi_in), text)
                 case LifetimeReached():
                     self._lifetime_reached(event)
                 case PeerMoved():
                     self._peer_moved(event)
                 case PacketDropped():
-                    self.journal.note("dropped", self._owner(event.spi_in), audit_text(event))
-
-    def _owner(self, spi_in: int | None) -> str | None:
-        """The connection that a Child SA is of."""
-        sas = self._driver.endpoint.ike_sas()
-        return next((sa.connection for sa in sas for child in sa.children if child.spi_in == spi_in), None)
+                    self.journal.note("dropped", self._policies.owner(event.spi_in), audit_text(event))
 
     def _lifetime_reached(self, reached: LifetimeReached) -> None:
         """At the hard limit the Child SA is deleted, and made anew where it is wanted; the soft one is only told so far."""
-        owner = self._owner(reached.spi_in)
+        owner = self._policies.owner(reached.spi_in)
         what = "lifetime" if reached.is_hard else "time to be replaced"
         told = f"SPI {reached.spi_in:08x} in: its {what} is reached, {reached.direction.value}bound"
         self.journal.note("expired" if reached.is_hard else "expiring", owner, told)
@@ -546,7 +541,7 @@ class Daemon:
     def _peer_moved(self, moved: PeerMoved) -> None:
         """The peer's packets come from elsewhere; only told so far."""
         told = f"SPI {moved.spi_in:08x} in: the peer's packets come from {moved.address} port {moved.port} now"
-        self.journal.note("peer-moved", self._owner(moved.spi_in), told)
+        self.journal.note("peer-moved", self._policies.owner(moved.spi_in), told)
 
     def _acquired(self, name: str, child: str) -> None:
         watch, connection = self._watches.get(name), self._configuration.connections.get(name)

@@ -34,11 +34,13 @@ class _Installed:
     """What one Child SA brought with it.
 
     Attributes:
+        connection: that it is of.
         interface: that it uses.
         routes: into the tunnel.
         guarded: the connection and child whose guard came with it; None where it was there before.
     """
 
+    connection: str
     interface: str | None
     routes: list[Route]
     guarded: tuple[str, str] | None
@@ -146,7 +148,7 @@ class Policies:
         except CaponierError:
             self._leave_interface(attachment.interface)
             raise
-        self._installed[child.spi_in] = _Installed(attachment.interface, wanted, guarded)
+        self._installed[child.spi_in] = _Installed(child.connection, attachment.interface, wanted, guarded)
         self._lifetimes.begin(child)
 
     def _set_to_work(self, child: ChildSa, attachment: Attachment, routes: list[Route]) -> tuple[str, str] | None:
@@ -168,6 +170,11 @@ class Policies:
         key = (child.connection, child.name)
         self._guard.protect(key, child.local, child.remote)
         return key
+
+    def owner(self, spi_in: int | None) -> str | None:
+        """The connection that a Child SA is of; None where there is no such Child SA."""
+        found = None if spi_in is None else self._installed.get(spi_in)
+        return None if found is None else found.connection
 
     def remove(self, protocol: ProtocolId, spi_in: int) -> None:
         """Take a Child SA out of work; what holds its policy stays in force."""

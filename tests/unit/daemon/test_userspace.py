@@ -218,6 +218,17 @@ def test_the_path_is_looked_at_again(bench: Bench) -> None:
     assert bench.plane.given("set_path_mtu") == [(70, 1280)]
 
 
+def test_of_very_many_paths_each_has_its_turn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(userspace, "_LOOKS", 2)
+    for number in range(5):
+        bench.engine.install(child_sa(spi_in=1000 + number, name=f"lan{number}"))
+    bench.path_mtus[PATH] = 1280
+    for told in (2, 4, 5):
+        bench.engine.look_again()
+        assert len(bench.plane.given("set_path_mtu")) == told
+    assert {handle for handle, _ in bench.plane.given("set_path_mtu")} == set(range(70, 75))
+
+
 def test_a_peer_that_moved_has_another_path(bench: Bench) -> None:
     bench.path_mtus |= {IN_UDP: 1500, replace(IN_UDP, remote=ip_address("192.0.2.9")): 1300}
     bench.engine.install(child_sa(path=IN_UDP))

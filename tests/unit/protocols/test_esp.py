@@ -102,7 +102,14 @@ def test_junk_has_a_verdict_with_a_meaning(suite: Suite, junk: bytes, start: int
 
 
 #: What only a gateway meets: it has policies and sockets.
-OF_A_GATEWAY = {"socket-full", "selector-mismatch", "wrong-encapsulation", "congestion", "keepalive"}
+OF_A_GATEWAY = {
+    "fragment-overlap",
+    "socket-full",
+    "selector-mismatch",
+    "wrong-encapsulation",
+    "congestion",
+    "keepalive",
+}
 
 
 def test_every_inbound_drop_of_the_plane_has_a_meaning() -> None:

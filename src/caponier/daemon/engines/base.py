@@ -157,7 +157,10 @@ class Engine(Protocol):
     def close_interface(self, name: str) -> None: ...
 
     def look_again(self) -> None:
-        """Tell of drops again that were told, and see whether paths carry larger or smaller packets than they did."""
+        """Tell of drops again that were told, and see whether paths carry larger or smaller packets than they did.
+
+        Of very many paths some have their turn each time.
+        """
 
     def counters(self, spi_in: int) -> SaTraffic: ...
 

@@ -32,6 +32,7 @@ from caponier.protocols.ike.policy import Mode
 
 _FIRST_SPI = 256  #: RFC 4303 section 2.1
 _FIRST_ORDER = -(1 << 40)  #: of the policies that stand before all Child SAs
+_LOOKS = 500  #: paths that are looked at in one go, at some 10 µs each
 _PROTOCOLS: Mapping[ProtocolId, str] = {ProtocolId.ESP: "esp", ProtocolId.AH: "ah"}
 _PROTOCOL_IDS = {name: number for number, name in _PROTOCOLS.items()}
 _PlaneSelector = tuple[int, int, int, str, str]
@@ -115,6 +116,7 @@ class UserspaceEngine:
         self._path_mtu = path_mtu
         self._reserved: set[int] = set()
         self._installed: dict[int, _Installed] = {}  # by our inbound SPI
+        self._to_look_at: list[int] = []  # those whose paths have their turn
         self._by_handle: dict[int, int] = {}
         self._policies: dict[tuple[str, str], _Policy] = {}
         self._by_number: dict[int, tuple[str, str]] = {}
@@ -268,12 +270,13 @@ class UserspaceEngine:
 
     def look_again(self) -> None:
         self._plane.audit_again()
-        found: dict[Path, int] = {}
-        for each in self._installed.values():
-            path = each.child.path
-            if path not in found:
-                found[path] = self._path_mtu(path)
-            self._set_path_mtu(each, found[path])
+        if not self._to_look_at:
+            self._to_look_at = list(self._installed)
+        now, self._to_look_at = self._to_look_at[:_LOOKS], self._to_look_at[_LOOKS:]
+        for spi_in in now:
+            installed = self._installed.get(spi_in)
+            if installed is not None:
+                self._set_path_mtu(installed, self._path_mtu(installed.child.path))
 
     def counters(self, spi_in: int) -> SaTraffic:
         installed = self._installed.get(spi_in)
