@@ -447,9 +447,7 @@ def page(**changes: Any) -> str:
         remote_addresses=["fe00::2"],
         interface="vpn0",
         proposals=[],
-        children=[
-            schema.ConfiguredChild(name="lan", protocol="esp", mode="tunnel", local=[], remote=[], proposals=[])
-        ],
+        children=[schema.ConfiguredChild(name="lan", protocol="esp", mode="tunnel", local=[], remote=[], proposals=[])],
     )
     usual = schema.Status(
         since=datetime(2026, 6, 1, tzinfo=UTC),
