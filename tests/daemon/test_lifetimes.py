@@ -59,11 +59,13 @@ def test_what_nobody_wants_is_not_made_anew(pair: Pair) -> None:
     assert "its lifetime is reached" in pair.log("gw1")
 
 
-def test_the_soft_limit_is_told(pair: Pair) -> None:
-    old = up(pair, "rekey_packets = 2")
-    assert ping(pair.world.alice, RIGHT.host, count=4).received == 4
-    assert eventually(lambda: f"SPI {old:08x} in: its time to be replaced is reached" in pair.log("gw1"))
-    assert not is_renewed(pair, old)
+@pytest.mark.parametrize("limit", ["rekey_packets = 2", 'rekey_bytes = "1 kB"', "rekey_time = 1"])
+def test_at_the_soft_limit_there_are_new_keys(pair: Pair, limit: str) -> None:
+    """RFC 7296 section 2.8: the successor is there before the old one goes; no packet is lost."""
+    old = up(pair, limit)
+    assert ping(pair.world.alice, RIGHT.host, count=30, seconds=1, payload=bytes(100)).received == 30
+    assert eventually(lambda: is_renewed(pair, old))
+    assert f"SPI {old:08x} in: its time to be replaced is reached" in pair.log("gw1")
 
 
 def test_a_packet_that_is_dropped_is_an_auditable_event(pair: Pair) -> None:

@@ -147,13 +147,15 @@ def test_a_child_sa_whose_lifetime_is_over(again: bool) -> None:  # noqa: FBT001
     """RFC 7296 section 2.8: it is deleted, and where it is still wanted another takes its place."""
     world = up()
     (old,) = world.left.installed
-    world.left.endpoint.expire_child(ProtocolId.ESP, old, world.now, again=again)
+    world.left.endpoint.delete_child(ProtocolId.ESP, old, "its lifetime is over", world.now, again=again)
     world.settle()
     world.run(2)
     assert_tunnel(world, children=int(again))
     assert old not in world.left.installed
     assert old in world.left.removed
-    world.left.endpoint.expire_child(ProtocolId.ESP, old, world.now, again=again)  # too late: it is gone
-    world.left.endpoint.expire_child(ProtocolId.AH, next(iter(world.left.installed), 0), world.now, again=again)
+    world.left.endpoint.delete_child(
+        ProtocolId.ESP, old, "its lifetime is over", world.now, again=again
+    )  # too late: it is gone
+    world.left.endpoint.delete_child(ProtocolId.AH, next(iter(world.left.installed), 0), "no", world.now, again=again)
     world.run(2)
     assert_tunnel(world, children=int(again))

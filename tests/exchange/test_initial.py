@@ -268,3 +268,35 @@ def test_the_initiator_narrows_nothing_and_the_responder_everything() -> None:
     assert_tunnel(world)
     (sa,) = world.left.sas
     assert (sa.children[0].local, sa.children[0].remote) == (("10.1.0.0/24",), ("10.2.0.0/16",))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "in_udp"),
+    [
+        (Encapsulation.AUTO, Encapsulation.AUTO, True),
+        (Encapsulation.AUTO, Encapsulation.NAT, False),
+        (Encapsulation.NAT, Encapsulation.AUTO, False),
+        (Encapsulation.NAT, Encapsulation.FORCED, True),
+    ],
+)
+def test_esp_travels_in_udp_where_both_like_it_better(
+    left: Encapsulation, right: Encapsulation, *, in_udp: bool
+) -> None:
+    """Ours: said within IKE_AUTH, by a Vendor ID (RFC 7296 section 3.12); IKE itself stays where it is without a NAT."""
+    world = World()
+    world.connect(connection("left", encapsulation=left), connection("right", encapsulation=right))
+    world.run(1)
+    assert_tunnel(world)
+    for host in (world.left, world.right):
+        (child,) = host.installed.values()
+        assert child.path.encapsulated is in_udp
+        assert not in_udp or (child.path.local_port, child.path.remote_port) == (4500, 4500)
+    assert world.left.sas[0].path.local_port == (4500 if Encapsulation.FORCED in (left, right) else 500)
+    assert not world.left.sas[0].nat_here
+
+
+def test_a_stranger_does_not_learn_who_we_are() -> None:
+    """No Vendor ID in clear: what is not protected says nothing of the implementation."""
+    world = up()
+    for _, octets, _ in world.sent[:2]:
+        assert b"Caponier" not in octets

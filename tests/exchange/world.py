@@ -24,6 +24,7 @@ from caponier.protocols.ike.effects import (
     MoveChildSa,
     ReleaseSpi,
     RemoveChildSa,
+    RetireChildSa,
     Sign,
 )
 from caponier.protocols.ike.endpoint import Endpoint
@@ -73,6 +74,7 @@ def connection(
         children=children or (child("lan", *networks, esp),),
         encapsulation=encapsulation,
         liveness=liveness,
+        rekey=None,
     )
 
 
@@ -84,6 +86,7 @@ class Host:
         self.endpoint = Endpoint(settings, self.random.randbytes, lambda now: EPOCH + timedelta(seconds=now))
         self.events: list[Event] = []
         self.installed: dict[int, ChildSa] = {}
+        self.retired: dict[int, ChildSa] = {}
         self.keys: dict[int, tuple[bytes, ...]] = {}  # of each Child SA, as they were when it was installed
         self.spis: set[int] = set()
         self.removed: list[int] = []
@@ -107,8 +110,10 @@ class Host:
                 self.keys[installed.spi_in] = tuple(
                     secret.expose() for pair in pairs for secret in (pair.encryption, pair.integrity)
                 )
+            case RetireChildSa(_, spi_in):
+                self.retired[spi_in] = self.installed.pop(spi_in)
             case RemoveChildSa(_, spi_in):
-                del self.installed[spi_in]
+                del (self.installed if spi_in in self.installed else self.retired)[spi_in]
                 self.spis.remove(spi_in)
                 self.removed.append(spi_in)
             case MoveChildSa(_, _, path):

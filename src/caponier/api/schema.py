@@ -198,11 +198,12 @@ class Check(Model):
 
 
 class Request(Model):
-    """What ``up`` and ``down`` are asked with."""
+    """What ``up``, ``down`` and ``rekey`` are asked with."""
 
     connection: str
     child: str | None = None
     seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    ike: bool = Field(default=False, description="the IKE SA instead of its Child SAs")
 
 
 class Done(Model):

@@ -34,6 +34,7 @@ from caponier.daemon.lifetimes import Lifetimes
 from caponier.daemon.policies import Policies
 from caponier.daemon.routes import Routes
 from caponier.daemon.sockets import Sockets, open_sockets, path_mtu
+from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import CaponierError, EngineError, MisuseError
 from caponier.protocols.ike.events import (
     ChildSaInstalled,
@@ -258,6 +259,79 @@ class Daemon:
             raise TookTooLong(f"the peer of {connection} has not confirmed after {seconds:g} seconds") from None
         if self._is_ending:
             raise Ending("the daemon ends; it tells the peer")
+
+    async def rekey_ike(self, connection: str, seconds: float) -> None:
+        """Give the IKE SA of a connection new keys, and wait until the old one is gone.
+
+        Raises:
+            UnknownName: there is no such connection.
+            MisuseError: it is not up.
+            CaponierError: why there are none.
+            TookTooLong: the peer did not answer within ``seconds``.
+        """
+        self._named(connection, None)
+        old = {sa.id for sa in self._sas(connection)}
+        if not old:
+            raise MisuseError(f"{connection} is not up", hint="bring it up first: caponier up")
+        with self._waiting(connection, None) as future:
+            self._driver.endpoint.rekey(connection, self._driver.now)
+            self._driver.pump()
+            await self._await_end(
+                future, lambda: old.isdisjoint(sa.id for sa in self._all_sas(connection)), connection, seconds
+            )
+
+    async def rekey(self, connection: str, child: str | None, seconds: float) -> None:
+        """Give the Child SAs of a connection, or one of them, new keys, and wait until the old ones are gone.
+
+        Raises:
+            UnknownName: there is no such thing.
+            MisuseError: it is not up.
+            CaponierError: why there are none.
+            TookTooLong: the peer did not answer within ``seconds``.
+        """
+        wanted = self._named(connection, child)
+        old = {each.spi_in: each for sa in self._sas(connection) for each in sa.children if child in (None, each.name)}
+        if not old:
+            raise MisuseError(f"{child or connection} is not up", hint="bring it up first: caponier up")
+        with self._waiting(connection, child) as future:
+            for spi_in, each in old.items():
+                self._driver.endpoint.rekey_child(ProtocolId[each.protocol.upper()], spi_in, self._driver.now)
+            self._driver.pump()
+            await self._await_end(future, lambda: not self._is_there(wanted, old), connection, seconds)
+
+    @contextlib.contextmanager
+    def _waiting(self, connection: str, child: str | None) -> Iterator[asyncio.Future[None]]:
+        """Somebody waits for something of a connection: the future is told of its failures."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._watches[connection].waiting
+        waiting.append((child, future))
+        try:
+            yield future
+        finally:
+            with contextlib.suppress(ValueError):
+                waiting.remove((child, future))
+
+    async def _await_end(
+        self, future: asyncio.Future[None], is_over: Callable[[], bool], connection: str, seconds: float
+    ) -> None:
+        """Wait until the old keys are gone, or until the future is told why they are not."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._until(lambda: self._is_ending or _failure(future) is not None or is_over())
+        except TimeoutError:
+            raise TookTooLong(
+                f"{connection} has no new keys after {seconds:g} seconds; the old ones are in use"
+            ) from None
+        error = _failure(future)
+        if error is not None:
+            raise error
+        if self._is_ending:
+            raise Ending("the daemon ends")
+
+    def _is_there(self, connection: Connection, spis: Iterable[int]) -> bool:
+        """Whether one of these Child SAs is."""
+        there = {each.spi_in for sa in self._all_sas(connection.name) for each in sa.children}
+        return not there.isdisjoint(spis)
 
     def reload(self) -> list[str]:
         """Read the configuration again; only what changed is touched.
@@ -527,21 +601,26 @@ class Daemon:
                     self.journal.note("dropped", self._policies.owner(event.spi_in), audit_text(event))
 
     def _lifetime_reached(self, reached: LifetimeReached) -> None:
-        """At the hard limit the Child SA is deleted, and made anew where it is wanted; the soft one is only told so far."""
+        """At the soft limit the Child SA is replaced; at the hard one deleted, and made anew where it is wanted."""
         owner = self._policies.owner(reached.spi_in)
         what = "lifetime" if reached.is_hard else "time to be replaced"
         told = f"SPI {reached.spi_in:08x} in: its {what} is reached, {reached.direction.value}bound"
         self.journal.note("expired" if reached.is_hard else "expiring", owner, told)
+        endpoint, now = self._driver.endpoint, self._driver.now
         if reached.is_hard:
             watch = self._watches.get(owner or "")
             is_wanted = watch is not None and watch.is_wanted
-            self._driver.endpoint.expire_child(reached.protocol, reached.spi_in, self._driver.now, again=is_wanted)
-            self._driver.pump()
+            endpoint.delete_child(reached.protocol, reached.spi_in, "its lifetime is over", now, again=is_wanted)
+        else:
+            endpoint.rekey_child(reached.protocol, reached.spi_in, now)
+        self._driver.pump()
 
     def _peer_moved(self, moved: PeerMoved) -> None:
-        """The peer's packets come from elsewhere; only told so far."""
+        """The peer's packets come from elsewhere: we go with it where we may."""
         told = f"SPI {moved.spi_in:08x} in: the peer's packets come from {moved.address} port {moved.port} now"
         self.journal.note("peer-moved", self._policies.owner(moved.spi_in), told)
+        self._driver.endpoint.follow_peer(moved.protocol, moved.spi_in, moved.address, moved.port, self._driver.now)
+        self._driver.pump()
 
     def _acquired(self, name: str, child: str) -> None:
         watch, connection = self._watches.get(name), self._configuration.connections.get(name)
@@ -552,6 +631,11 @@ class Daemon:
         if not self._all_sas(name):  # else it is under way, and each further packet reports itself again
             self.journal.note("acquired", name, f"a packet wants child {child}")
         self._connect(connection)
+
+
+def _failure(future: asyncio.Future[None]) -> BaseException | None:
+    """What somebody who waits was told instead; None while there is nothing to tell."""
+    return future.exception() if future.done() else None
 
 
 def _cores() -> int:

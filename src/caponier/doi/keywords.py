@@ -158,22 +158,21 @@ KEYWORDS: Mapping[str, AlgorithmName] = MappingProxyType(
     {**_ALL, **{short: _ALL[full] for short, full in _SHORTHANDS.items()}}
 )
 
-#: Keywords that mean something else in a proposal for AH: it has no ciphers, and GMAC is an integrity algorithm there
-#: (RFC 4543 section 5).
-OF_AH: Mapping[str, AlgorithmName] = MappingProxyType(
+#: Spellings that name another algorithm in a proposal for AH: there AES-GMAC is one of integrity (RFC 4543 section 5.4).
+AH_KEYWORDS: Mapping[str, AlgorithmName] = MappingProxyType(
     {
-        f"aes{bits}gmac": AlgorithmName(TransformType.INTEGRITY, number, None, f"aes{bits}gmac")
-        for bits, number in (
-            (128, IntegrityId.AUTH_AES_128_GMAC),
-            (192, IntegrityId.AUTH_AES_192_GMAC),
-            (256, IntegrityId.AUTH_AES_256_GMAC),
+        keyword: AlgorithmName(TransformType.INTEGRITY, number, None, keyword)
+        for keyword, number in (
+            ("aes128gmac", IntegrityId.AUTH_AES_128_GMAC),
+            ("aes192gmac", IntegrityId.AUTH_AES_192_GMAC),
+            ("aes256gmac", IntegrityId.AUTH_AES_256_GMAC),
         )
     }
 )
 
 _WRITTEN = {
     (int(name.transform_type), int(name.id), name.key_length): name.keyword
-    for name in (*_ALL.values(), *OF_AH.values())
+    for name in (*_ALL.values(), *AH_KEYWORDS.values())
 }
 _PREFIXES: dict[int, str] = {
     1: "encr",

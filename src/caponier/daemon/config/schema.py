@@ -107,7 +107,7 @@ class ConnectionTable(Table):
     while_down: Literal["discard", "pass"] | None = Field(
         default=None, description="its packets while there is no SA: dropped, or sent in clear; by start when left out"
     )
-    encapsulation: Literal["auto", "forced"] = Field(default="auto", description="whether ESP always travels in UDP")
+    encapsulation: Literal["auto", "nat", "forced"] = Field(default="auto", description="when ESP travels in UDP")
     liveness: float = Field(default=30.0, ge=0, le=86400, description="seconds of silence before asking; 0 for never")
     interface: str | None = Field(
         default=None,

@@ -130,6 +130,9 @@ class Engine(Protocol):
         ``interface``: as given to :meth:`open_interface`; None for the one that all share.
         """
 
+    def retire(self, protocol: ProtocolId, spi_in: int) -> None:
+        """Send nothing more on a Child SA that another one has replaced; go on receiving until :meth:`remove`."""
+
     def remove(self, protocol: ProtocolId, spi_in: int) -> None:
         """Remove both directions; the policy too when no other Child SA serves it."""
 

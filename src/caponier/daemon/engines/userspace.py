@@ -45,13 +45,13 @@ class _Installed:
 
     Attributes:
         child: the Child SA.
-        handle: of its outbound half.
+        handle: of its outbound direction; None when that is retired.
         interface: that its packets come and go by.
         path_mtu: octets of the packets that its path carries, as the plane was told; 0 where it is not known.
     """
 
     child: ChildSa
-    handle: int
+    handle: int | None
     interface: str | None
     path_mtu: int
 
@@ -72,12 +72,19 @@ class _Policy:
     Attributes:
         number: in the plane.
         trap: its place while there is no SA, where the child is wanted on demand.
-        serving: inbound SPIs of the Child SAs that serve it, the newest last.
+        serving: inbound SPIs of the Child SAs that serve it; the last one sends.
     """
 
     number: int
     trap: _Place | None = None
     serving: list[int] = field(default_factory=list)
+
+    def serve(self, child: ChildSa) -> None:
+        """Let a Child SA send, now or, where it defers to another one, after that."""
+        if child.defers_to in self.serving:
+            self.serving.insert(self.serving.index(child.defers_to), child.spi_in)
+        else:
+            self.serving.append(child.spi_in)
 
 
 class UserspaceEngine:
@@ -206,26 +213,33 @@ class UserspaceEngine:
         self._installed[child.spi_in] = _Installed(child, handle, interface, path_mtu)
         self._by_handle[handle] = child.spi_in
         policy = self._policy(child.connection, child.name)
-        policy.serving.append(child.spi_in)
+        policy.serve(child)
         with _told():
             self._write_policy(child.connection, child.name)
 
-    def remove(self, protocol: ProtocolId, spi_in: int) -> None:
-        gone = self._installed.pop(spi_in, None)
-        self._reserved.discard(spi_in)
-        if gone is None:
+    def retire(self, protocol: ProtocolId, spi_in: int) -> None:
+        del protocol
+        installed = self._installed.get(spi_in)
+        if installed is None or installed.handle is None:
             return
-        self._by_handle.pop(gone.handle, None)
-        key = (gone.child.connection, gone.child.name)
+        handle, installed.handle = installed.handle, None
+        self._by_handle.pop(handle, None)
+        key = (installed.child.connection, installed.child.name)
         self._policies[key].serving.remove(spi_in)
         with _told():
             self._write_policy(*key)
-            self._plane.remove_outbound(gone.handle)
-            self._plane.remove_inbound(spi_in, _PROTOCOLS[protocol])
+            self._plane.remove_outbound(handle)
+
+    def remove(self, protocol: ProtocolId, spi_in: int) -> None:
+        self.retire(protocol, spi_in)
+        self._reserved.discard(spi_in)
+        if self._installed.pop(spi_in, None) is not None:
+            with _told():
+                self._plane.remove_inbound(spi_in, _PROTOCOLS[protocol])
 
     def move(self, protocol: ProtocolId, spi_in: int, path: Path) -> None:
         installed = self._installed.get(spi_in)
-        if installed is None:
+        if installed is None or installed.handle is None:
             return
         installed.child = replace(installed.child, path=path)
         way = _tunnel(path)
@@ -280,7 +294,7 @@ class UserspaceEngine:
 
     def counters(self, spi_in: int) -> SaTraffic:
         installed = self._installed.get(spi_in)
-        if installed is None:
+        if installed is None or installed.handle is None:
             raise EngineError(f"there is no SA with SPI {spi_in:#010x}")
         protocol = _PROTOCOLS[installed.child.protocol]
         with _told():
@@ -408,7 +422,7 @@ class UserspaceEngine:
         return self._mtu if child.handling.clamps_mss and child.mode is Mode.TUNNEL else 0
 
     def _set_path_mtu(self, installed: _Installed, path_mtu: int) -> None:
-        if path_mtu != installed.path_mtu:
+        if path_mtu != installed.path_mtu and installed.handle is not None:
             installed.path_mtu = path_mtu
             with _told():
                 self._plane.set_path_mtu(installed.handle, path_mtu)

@@ -21,7 +21,7 @@ from caponier.doi.ikev2 import (
     TransformAttributeType,
     TransformType,
 )
-from caponier.doi.keywords import OF_AH, TRANSFORM_IDS, AlgorithmName, algorithm, keyword_for
+from caponier.doi.keywords import AH_KEYWORDS, TRANSFORM_IDS, AlgorithmName, algorithm, keyword_for
 from caponier.errors import ConfigError
 from caponier.mechanisms.negotiation.transforms import (
     KEY_EXCHANGES,
@@ -185,8 +185,8 @@ def _transforms(text: str, protocol: ProtocolId) -> list[Transform]:
 
 
 def _named(word: str, text: str, protocol: ProtocolId) -> AlgorithmName:
-    if protocol == ProtocolId.AH and word in OF_AH:
-        return OF_AH[word]
+    if protocol == ProtocolId.AH and word in AH_KEYWORDS:
+        return AH_KEYWORDS[word]
     try:
         return algorithm(word)
     except ConfigError as error:

@@ -53,6 +53,8 @@ class ChildSa:
         lifetime: when it is to be replaced, and when deleted.
         counted: transport mode through a NAT: source and destination that the peer's checksums count
             (RFC 3948 section 3.1.2); None where they are those of the packet.
+        defers_to: SPI on which we receive of the Child SA that goes on sending in its place until it is retired or
+            removed: the peer rekeyed it and may not be ready to receive on this one (RFC 7296 section 2.8).
     """
 
     connection: str
@@ -74,6 +76,7 @@ class ChildSa:
     handling: Handling
     lifetime: Lifetime
     counted: tuple[IpAddress, IpAddress] | None = None
+    defers_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +111,15 @@ class InstallChildSa:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RetireChildSa:
+    """Send nothing more on the Child SA that receives on ``spi_in``, for another one has replaced it; go on
+    receiving what the peer sent on it before it knew. A RemoveChildSa follows. Result: None."""
+
+    protocol: ProtocolId
+    spi_in: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RemoveChildSa:
     """Remove both directions of the Child SA that receives on ``spi_in``, and its policy when no other
     Child SA serves it. Result: None."""
@@ -126,4 +138,4 @@ class MoveChildSa:
     path: Path
 
 
-Effect = AllocateSpi | ReleaseSpi | Sign | InstallChildSa | RemoveChildSa | MoveChildSa
+Effect = AllocateSpi | ReleaseSpi | Sign | InstallChildSa | RetireChildSa | RemoveChildSa | MoveChildSa

@@ -44,7 +44,8 @@ class Mode(Enum):
 class Encapsulation(Enum):
     """Whether ESP travels in UDP (RFC 3948)."""
 
-    AUTO = "auto"  #: Where a NAT was found (RFC 7296 section 2.23).
+    AUTO = "auto"  #: Where a NAT was found (RFC 7296 section 2.23), and where the peer likes it better too.
+    NAT = "nat"  #: Where a NAT was found.
     FORCED = "forced"  #: Always.
 
 
@@ -180,6 +181,7 @@ class Connection:
         encapsulation: whether UDP is forced.
         liveness: seconds of silence from the peer before it is asked for a sign of life; None for never
             (RFC 7296 section 2.4).
+        rekey: seconds after which the IKE SA gets new keys (RFC 7296 section 2.8); None for never.
         attachment: where its packets enter and leave the system.
     """
 
@@ -192,6 +194,7 @@ class Connection:
     while_down: WhileDown = WhileDown.DISCARD
     encapsulation: Encapsulation = Encapsulation.AUTO
     liveness: float | None = 30.0
+    rekey: float | None = 4 * 3600.0
     attachment: Attachment = Attachment()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from caponier.protocols.ike.effects import ChildSa, DirectionKeys, InstallChildS
 from caponier.protocols.ike.events import ChildSaStatus
 from caponier.protocols.ike.path import Path
 from caponier.protocols.ike.policy import ChildPolicy, Connection, Handling, IpAddress, Mode
+from caponier.protocols.ike.v2.nat import floated
 from caponier.protocols.ike.v2.steps import InboundSpi, Perform, Step
 from caponier.protocols.ike.v2.wish import Wish
 
@@ -37,11 +38,26 @@ class ChildRecord:
         child: what was installed; its keys are wiped.
         suite: the negotiated algorithms.
         since: instant of installation.
+        is_rekeying: our request to replace it is out.
+        is_closing: our Delete of it is queued or out.
+        successor: what has replaced it.
+        rekey_at: instant of the next attempt to replace it, after the peer said "not now".
+        rival: what the peer made to replace it while we were doing the same (RFC 7296 section 2.8.1).
     """
 
     child: ChildSa
     suite: ChildSuite
     since: float
+    is_rekeying: bool = False
+    is_closing: bool = False
+    successor: ChildRecord | None = None
+    rekey_at: float | None = None
+    rival: Replacement | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is there to stay: not replaced, and not about to be deleted."""
+        return not self.is_closing and self.successor is None
 
     def move(self, path: Path) -> None:
         """The peer is somewhere else now."""
@@ -62,6 +78,19 @@ class ChildRecord:
             encapsulated=child.path.encapsulated,
             since=self.since,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A Child SA that replaces another one, with what decides between two of them (RFC 7296 section 2.8.1).
+
+    Attributes:
+        record: the new Child SA.
+        lowest_nonce: the lower one of the two nonces of the exchange that made it.
+    """
+
+    record: ChildRecord
+    lowest_nonce: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +160,7 @@ def choose(
     connection: Connection,
     offered: Sequence[Proposal],
     wish: Wish,
-    proposals_of: dict[str, tuple[Proposal, ...]],
+    proposals_of: Mapping[str, tuple[Proposal, ...]],
 ) -> Agreement:
     """Choose as responder which of our policies a request is for, and narrow it (RFC 7296 section 2.9).
 
@@ -142,14 +171,14 @@ def choose(
         connection: ours.
         offered: the peer's proposals.
         wish: what else the peer asks for.
-        proposals_of: what we accept for each policy, by its name.
+        proposals_of: what we accept for each policy, by its name; a policy that is not in it is not asked.
 
     Raises:
         TsUnacceptable: no policy has anything in common with the selectors.
         NoProposalChosen: those that have do not accept the proposals.
     """
     refusal: NoProposalChosen | None = None
-    for policy in connection.children:
+    for policy in (each for each in connection.children if each.name in proposals_of):
         local, remote = wish.selectors(policy.mode)
         try:
             ours, theirs = narrow(local, policy.local), narrow(remote, policy.remote)
@@ -219,14 +248,14 @@ def policy_offer(policy: ChildPolicy, proposals: Sequence[Proposal]) -> str:
     return f"{format_proposals(proposals)} for {_pair(policy.local, policy.remote)}"
 
 
-def require_room(sa: IkeSa) -> None:
-    """Require that one more Child SA fits.
+def require_room(sa: IkeSa, *, is_rekeying: bool = False) -> None:
+    """Require that one more Child SA fits; a successor is there beside the one that it replaces.
 
     Raises:
         NoAdditionalSas: there are too many already.
     """
     limit = sa.host.settings.limits.children_per_ike_sa
-    if len(sa.children) >= limit:
+    if sa.occupied >= limit * (2 if is_rekeying else 1):
         raise NoAdditionalSas(f"the IKE SA has {limit} Child SAs already, as many as we allow")
 
 
@@ -240,6 +269,7 @@ def install(
     *,
     is_requester: bool,
     shared: Secret | None = None,
+    replaced: ChildRecord | None = None,
 ) -> Step[ChildRecord]:
     """Derive the keys of a Child SA and put it into the data plane.
 
@@ -252,6 +282,7 @@ def install(
         nr: nonce of its responder.
         is_requester: whether the exchange is ours.
         shared: g^ir of the exchange, None without a key exchange of its own.
+        replaced: the Child SA that it is to replace.
 
     Raises:
         NoProposalChosen: AH, and there is a NAT on the way.
@@ -262,6 +293,8 @@ def install(
     protection = sa.protector
     keys = derive_child_keys(prf(protection.suite.prf), protection.keys.sk_d, ni, nr, suite, shared)
     child = _child(sa, peer, agreement, suite, spi, keys, is_requester=is_requester)
+    if replaced is not None and not is_requester:
+        child = replace(child, defers_to=replaced.child.spi_in)
     spi.take()
     try:
         yield Perform(InstallChildSa(child))
@@ -273,6 +306,13 @@ def install(
     record = ChildRecord(child, suite, sa.now)
     sa.add_child(record)
     return record
+
+
+def _way(sa: IkeSa, protocol: ProtocolId) -> Path:
+    """ESP travels in UDP where a NAT demands it, and where both sides like it better."""
+    if protocol == ProtocolId.ESP and sa.prefers_udp:
+        return floated(sa.path, sa.host.settings.ports)
+    return replace(sa.path, encapsulated=protocol == ProtocolId.ESP and sa.nat.encapsulates)
 
 
 def _require_way(sa: IkeSa, agreement: Agreement) -> None:
@@ -318,7 +358,7 @@ def _child(
         keys_out=keys_out,
         local=agreement.local,
         remote=agreement.remote,
-        path=replace(sa.path, encapsulated=sa.nat.encapsulates),
+        path=_way(sa, suite.protocol),
         handling=agreement.handling,
         counted=agreement.counted,
         lifetime=policy.lifetime,

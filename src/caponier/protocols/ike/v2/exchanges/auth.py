@@ -39,6 +39,7 @@ from caponier.protocols.ike.messages.payloads import (
     SecurityAssociation,
     TrafficSelectorsInitiator,
     TrafficSelectorsResponder,
+    VendorId,
 )
 from caponier.protocols.ike.policy import ChildPolicy, Connection, Mode
 from caponier.protocols.ike.v2.child_sa import (
@@ -55,6 +56,7 @@ from caponier.protocols.ike.v2.exchanges.init import InitResult, certificate_req
 from caponier.protocols.ike.v2.explain import rejected
 from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.lifecycle import Phase
+from caponier.protocols.ike.v2.nat import PREFERS_UDP, preference
 from caponier.protocols.ike.v2.reaction import notify_of
 from caponier.protocols.ike.v2.steps import InboundSpi, Step, allocate_spi, request, sign
 from caponier.protocols.ike.v2.wish import Wish, mode_notifies, wish_of_reply, wish_of_request
@@ -175,6 +177,11 @@ def _verify_certificate(
     return PeerAuthenticated(identity, scheme.text)
 
 
+def _heed_preference(sa: IkeSa, connection: Connection, message: Message) -> None:
+    """ESP travels in UDP where both sides say that they like it better."""
+    sa.prefers_udp = bool(preference(connection)) and PREFERS_UDP in message.all(VendorId)
+
+
 # -- initiator
 
 
@@ -206,6 +213,7 @@ class IkeAuthRequest:
             SecurityAssociation(self.offered),
             TrafficSelectorsInitiator(self.policy.local),
             TrafficSelectorsResponder(self.policy.remote),
+            *preference(self.connection),
         )
 
     def read(self, reply: Message) -> Message:
@@ -237,6 +245,7 @@ def initiate(sa: IkeSa, connection: Connection, init: InitResult) -> Step[None]:
         except PeerError as error:
             yield from _take_leave(sa, error)
             raise
+        _heed_preference(sa, connection, reply)
         sa.establish(peer, proof.method)
         yield from _first_child(sa, peer, policy, offered, spi, init, reply)
 
@@ -364,9 +373,10 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     if message.notify(NotifyType.INITIAL_CONTACT) is not None:
         sa.peer = peer
         sa.host.supersede(sa)
+    _heed_preference(sa, connection, message)
     sa.establish(peer, proof.method)
     child = yield from _answer_child(sa, peer, connection, init, message)
-    return Answer((me, *proof.certificates, proof.authentication, *child))
+    return Answer((me, *proof.certificates, proof.authentication, *child, *preference(connection)))
 
 
 def _connection_for(sa: IkeSa, message: Message, identity: Identity) -> Connection:
