@@ -22,8 +22,12 @@ class Plane:
     @property
     def interface(self) -> str: ...
     def add_interface(self, name: str) -> tuple[int, str]:
-        """Create another TUN interface (down, without addresses), also while running; returns its number and name."""
-    def remove_interface(self, number: int) -> None: ...
+        """Create another TUN interface (down, without addresses), also while the plane runs: its number and its name.
+
+        ``name`` may hold %d. Call it in the network namespace of the first, whose number is 0.
+        """
+    def remove_interface(self, number: int) -> None:
+        """Remove an interface that was added. Its policies and SAs stay, and carry nothing more."""
     def attach_udp(self, fd: int) -> None:
         """Send and receive ESP in UDP on a bound UDP socket (IPv4 or IPv6-only). The descriptor is duplicated."""
     def attach_raw(self, fd: int) -> None:
@@ -68,7 +72,7 @@ class Plane:
         3948 section 3.1.2). ``ecn``: whether the ECN of the outer header is taken over (RFC 6040).
         ``lifetime``: soft octets, hard octets, soft packets, hard packets, 0 for no limit; of the packets that come out. A
         batch may overshoot. ``remote_port``: of an SA in UDP, to report packets from another address
-        or port (RFC 7296 section 2.23); 0 not to. Not yet obeyed: ``interface``, ``clamp``.
+        or port (RFC 7296 section 2.23); 0 not to. ``interface``: the number of the TUN that what comes out goes to.
         """
     def install_outbound(
         self,
@@ -130,7 +134,7 @@ class Plane:
         ``action``: "protect", "discard", or "bypass": sent as it is, through a raw socket of 255, with the mark that routes it
         past the TUN. ``outbound``: handle of the SA that protects; None
         reports an acquire, and the first packets wait for the SA: 16 and 64 KiB of each policy, for 30 seconds; what is lost
-        of them is dropped as ``no-sa``. ``interface``: not yet obeyed.
+        of them is dropped as ``no-sa``. ``interface``: the number of the TUN whose packets it is for.
         """
     def remove_policy(self, policy: int) -> None: ...
     def inbound_counters(self, spi: int, protocol: str = "esp") -> tuple[int, int, dict[str, int]]:

@@ -69,7 +69,7 @@ def test_an_interface_that_somebody_removes_is_reported(world: Topology, workers
             return len(heard) >= workers
 
         assert eventually(all_have_told), heard
-        assert heard == [("port-failed", errno.EBADFD, {})] * workers
+        assert heard == [("port-failed", errno.EBADFD, {"interface": 0})] * workers
 
 
 def test_a_closed_plane_leaves_nothing(world: Topology) -> None:

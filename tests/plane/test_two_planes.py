@@ -265,7 +265,6 @@ def test_without_a_policy_nothing_leaves(pair: Tunnel) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"action": "bypass"}, "does not carry"),
         ({"action": "tap"}, "no action"),
         ({"action": "protect", "outbound": 999_999}, "no outbound SA"),
         ({"local": [(0, 0, 65_535, "10.0.0.2", "10.0.0.1")]}, "not a range"),

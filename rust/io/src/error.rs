@@ -19,6 +19,9 @@ pub enum IoError {
     /// A descriptor that is not the socket it should be.
     #[error("the descriptor is not {0}")]
     NotTheSocket(&'static str),
+    /// No interface that could be removed has this number.
+    #[error("there is no interface {0} that was added")]
+    NoInterface(u32),
     /// The threads run already, or were stopped.
     #[error("the plane {0}")]
     State(&'static str),

@@ -10,7 +10,8 @@ const MOST: usize = 16;
 /// Descriptors, each with what it stands for.
 pub(crate) struct Poller<T> {
     epoll: OwnedFd,
-    watched: Vec<(RawFd, T)>,
+    /// By place; a place that was forgotten is free for the next.
+    watched: Vec<Option<(RawFd, T)>>,
     events: [libc::epoll_event; MOST],
 }
 
@@ -27,26 +28,34 @@ impl<T: Copy> Poller<T> {
         })
     }
 
-    /// Watch a descriptor, which must live as long as this.
-    pub(crate) fn watch(&mut self, fd: RawFd, what: T) -> Result<(), IoError> {
+    /// Watch a descriptor, which must live until it is forgotten, or as long as this. Returns its place.
+    pub(crate) fn watch(&mut self, fd: RawFd, what: T) -> Result<usize, IoError> {
+        let free = self.watched.iter().position(Option::is_none);
+        let place = free.unwrap_or(self.watched.len());
         let mut event = libc::epoll_event {
             events: libc::EPOLLIN as u32,
-            u64: self.watched.len() as u64,
+            u64: place as u64,
         };
-        self.watched.push((fd, what));
-        self.control(libc::EPOLL_CTL_ADD, fd, &raw mut event)
+        self.control(libc::EPOLL_CTL_ADD, fd, &raw mut event)?;
+        if free.is_none() {
+            self.watched.push(None);
+        }
+        self.watched[place] = Some((fd, what));
+        Ok(place)
     }
 
-    /// Number of places.
-    pub(crate) fn len(&self) -> usize {
-        self.watched.len()
-    }
-
-    /// Watch it no longer.
+    /// Watch it no longer. What [`Poller::wait`] told of it already is not told any more.
     pub(crate) fn forget(&mut self, place: usize) {
-        if let Some((fd, _)) = self.watched.get(place) {
+        if let Some((fd, _)) = self.watched.get_mut(place).and_then(Option::take) {
             // It fails where the descriptor is none any more; then it is forgotten already.
-            let _ = self.control(libc::EPOLL_CTL_DEL, *fd, std::ptr::null_mut());
+            let _ = self.control(libc::EPOLL_CTL_DEL, fd, std::ptr::null_mut());
+            for event in self
+                .events
+                .iter_mut()
+                .filter(|event| event.u64 == place as u64)
+            {
+                event.u64 = u64::MAX; // its place may have another before this is looked at
+            }
         }
     }
 
@@ -78,7 +87,8 @@ impl<T: Copy> Poller<T> {
     /// What is ready, by number below what [`Poller::wait`] said: its place, for [`Poller::forget`], and what it is.
     pub(crate) fn ready(&self, number: usize) -> Option<(usize, T)> {
         let place = self.events.get(number)?.u64 as usize;
-        self.watched.get(place).map(|(_, what)| (place, *what))
+        let (_, what) = self.watched.get(place)?.as_ref()?;
+        Some((place, *what))
     }
 }
 
@@ -100,5 +110,20 @@ mod tests {
         first.raise();
         assert_eq!(poller.wait(), 1);
         assert_eq!(poller.ready(0), Some((0, 'a')));
+    }
+
+    #[test]
+    fn a_place_that_is_free_has_no_news_of_the_one_before() {
+        let (first, second) = (EventFd::new().unwrap(), EventFd::new().unwrap());
+        let mut poller = Poller::new().unwrap();
+        assert_eq!(poller.watch(first.fd(), 'a').unwrap(), 0);
+        first.raise();
+        assert_eq!(poller.wait(), 1);
+        poller.forget(0);
+        assert_eq!(poller.watch(second.fd(), 'b').unwrap(), 0);
+        assert_eq!(poller.ready(0), None);
+        second.raise();
+        assert_eq!(poller.wait(), 1);
+        assert_eq!(poller.ready(0), Some((0, 'b')));
     }
 }

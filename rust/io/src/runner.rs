@@ -9,22 +9,24 @@ use caponier_plane::{Drop, Plane};
 use crate::error::IoError;
 use crate::eventfd::EventFd;
 use crate::interface::{lengthen_queue, InterfaceCounters};
+use crate::mailbox::{Mailbox, Order};
 use crate::raw::{Kind, RawPort};
 use crate::tun::Tun;
 use crate::udp::UdpPort;
 use crate::worker::{Ports, Share, Worker};
 
-/// One TUN interface and the threads between it and the sockets. Dropping it stops the threads and removes the interface.
+/// TUN interfaces and the threads between them and the sockets. Dropping it stops the threads and removes the interfaces.
 pub struct Runner {
     plane: Arc<Plane>,
-    interface: String,
+    /// Their names, by number; a number is never used again.
+    interfaces: Vec<Option<String>>,
     mark: u32,
-    queues: Vec<Tun>,
     counters: InterfaceCounters,
+    /// One for each worker, from the beginning: the queues wait there.
+    mailboxes: Vec<Arc<Mailbox>>,
     /// Gathered here until the start, and shared with the threads from then on.
     ports: Arc<Ports>,
     stop: EventFd,
-    wake: Arc<EventFd>,
     threads: Vec<JoinHandle<()>>,
     state: State,
 }
@@ -37,7 +39,7 @@ enum State {
 }
 
 impl Runner {
-    /// Create the TUN interface, down and without addresses.
+    /// Create the first TUN interface, which has number 0, down and without addresses.
     ///
     /// # Errors
     /// No privilege, no /dev/net/tun, a name that is taken.
@@ -47,28 +49,73 @@ impl Runner {
         mark: u32,
         workers: usize,
     ) -> Result<Self, IoError> {
-        let (interface, queues) = Tun::create(interface, workers.max(1))?;
-        let _ = lengthen_queue(&interface); // with the kernel's own length it works too
-        let wake = Arc::new(EventFd::new()?);
-        let raised = Arc::clone(&wake);
-        plane.set_worker_waker(Box::new(move || raised.raise()));
-        Ok(Self {
-            counters: InterfaceCounters::open(&interface),
+        let first = Arc::new(Mailbox::new()?);
+        let woken = Arc::clone(&first);
+        plane.set_worker_waker(Box::new(move || woken.wake().raise()));
+        let others = (1..workers).map(|_| Mailbox::new().map(Arc::new));
+        let mailboxes = std::iter::once(Ok(first)).chain(others);
+        let mut made = Self {
+            counters: InterfaceCounters::open(),
             plane,
-            interface,
+            interfaces: Vec::new(),
             mark,
-            queues,
+            mailboxes: mailboxes.collect::<Result<_, _>>()?,
             ports: Arc::default(),
             stop: EventFd::new()?,
-            wake,
             threads: Vec::new(),
             state: State::Ready,
-        })
+        };
+        made.add_interface(interface)?;
+        Ok(made)
     }
 
-    /// The interface's name.
+    /// The name of the first interface.
     pub fn interface(&self) -> &str {
-        &self.interface
+        self.interfaces
+            .first()
+            .and_then(Option::as_deref)
+            .unwrap_or("")
+    }
+
+    /// Create another TUN interface, down and without addresses, also while the threads run. Returns its number and its name;
+    /// `pattern` may hold `%d`. Its policies are those that have its number.
+    ///
+    /// # Errors
+    /// As for [`Runner::new`], or the plane is closed.
+    pub fn add_interface(&mut self, pattern: &str) -> Result<(u32, String), IoError> {
+        if self.state == State::Closed {
+            return Err(IoError::State("is closed"));
+        }
+        let (name, queues) = Tun::create(pattern, self.mailboxes.len())?;
+        let _ = lengthen_queue(&name); // with the kernel's own length it works too
+        let number = self.interfaces.len() as u32;
+        for (mailbox, queue) in self.mailboxes.iter().zip(queues) {
+            mailbox.give(Order::Add(number, queue));
+        }
+        self.interfaces.push(Some(name.clone()));
+        Ok((number, name))
+    }
+
+    /// Remove an interface that was added. Its policies and SAs stay: they carry nothing more.
+    ///
+    /// # Errors
+    /// No interface has this number, or it is the first.
+    pub fn remove_interface(&mut self, number: u32) -> Result<(), IoError> {
+        let slot = self.interfaces.get_mut(number as usize);
+        let known = slot.filter(|_| number != 0).and_then(Option::take);
+        known.ok_or(IoError::NoInterface(number))?;
+        for mailbox in &self.mailboxes {
+            match self.state {
+                State::Running => mailbox.give(Order::Remove(number)),
+                _ => mailbox.cancel(number),
+            }
+        }
+        // It goes with the last queue; a worker that is stuck drops its queue later.
+        for mailbox in self.mailboxes.iter().filter(|_| !self.threads.is_empty()) {
+            mailbox.await_done();
+        }
+        self.plane.forget_interface(number);
+        Ok(())
     }
 
     /// Use a bound UDP socket for ESP in UDP; the descriptor is duplicated.
@@ -121,14 +168,13 @@ impl Runner {
     /// They run already, or the system has no threads left.
     pub fn start(&mut self) -> Result<(), IoError> {
         self.require(State::Ready)?;
-        let workers = self.queues.len();
-        for (index, queue) in std::mem::take(&mut self.queues).into_iter().enumerate() {
+        let workers = self.mailboxes.len();
+        for (index, mailbox) in self.mailboxes.iter().enumerate() {
             let worker = Worker::new(
                 Arc::clone(&self.plane),
-                queue,
                 Arc::clone(&self.ports),
                 &self.stop,
-                Arc::clone(&self.wake),
+                Arc::clone(mailbox),
                 Share { index, workers },
             )?;
             let thread = std::thread::Builder::new()
@@ -155,19 +201,19 @@ impl Runner {
     /// Packets that were lost in front of the workers: they did not keep up.
     pub fn overruns(&self) -> Vec<(Drop, u64)> {
         let found = [
-            (Drop::QueueFull, self.counters.drops()),
+            (Drop::QueueFull, self.counters.drops(&self.interfaces)),
             (Drop::SocketFull, self.ports.drops()),
         ];
         found.into_iter().filter(|(_, count)| *count > 0).collect()
     }
 
-    /// Stop the threads and remove the interface; a second call does nothing.
+    /// Stop the threads and remove the interfaces; a second call does nothing.
     pub fn close(&mut self) {
         self.stop.raise(); // stays raised: every thread sees it
         for thread in self.threads.drain(..) {
             let _ = thread.join(); // a thread that panicked has said so
         }
-        self.queues.clear();
+        self.mailboxes.clear(); // with the queues that no worker took
         self.ports = Arc::default();
         self.state = State::Closed;
     }

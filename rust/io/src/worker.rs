@@ -2,12 +2,15 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use caponier_plane::{Drop, Event, Form, Inbox, Outbox, Plane, Train};
+use caponier_plane::{Drop, Event, Form, Outbox, Plane, Train};
 
 use crate::error::IoError;
 use crate::eventfd::EventFd;
+use crate::faces::{Face, Faces};
 use crate::frames::Frames;
+use crate::mailbox::{Mailbox, Order};
 use crate::mmsg::{Slots, BATCH};
 use crate::patience::Patience;
 use crate::poller::Poller;
@@ -20,8 +23,11 @@ use crate::udp::UdpPort;
 const UDP_TURN: usize = 32;
 const RAW_TURN: usize = 8;
 const TUN_TURN: usize = 16;
-/// Turns of one descriptor that fail in a row until it is given up.
+/// Turns of one descriptor that fail in a row until it is given up, and how many of them until there are pauses between
+/// them: a second in all.
 const STRIKES: u32 = 64;
+const WARNINGS: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(18);
 
 /// The sockets, shared by all workers for sending.
 #[derive(Debug, Default)]
@@ -65,20 +71,21 @@ impl Share {
 #[derive(Clone, Copy)]
 enum Source {
     Stop,
-    /// Packets have the SA now that they waited for.
-    Wake,
-    Tun,
+    /// There are orders, or packets have the SA now that they waited for.
+    Mailbox,
+    /// The queue of this interface.
+    Tun(u32),
     Udp(usize),
     Raw(usize),
 }
 
-/// A worker: its own TUN queue, and the sockets that it alone reads.
+/// A worker: its own queue of each TUN interface, and the sockets that it alone reads.
 pub(crate) struct Worker {
     plane: Arc<Plane>,
-    tun: Tun,
+    faces: Faces,
     ports: Arc<Ports>,
     share: Share,
-    wake: Arc<EventFd>,
+    mailbox: Arc<Mailbox>,
     poller: Poller<Source>,
     /// Errors in a row, for each place in the poller.
     strikes: Vec<u32>,
@@ -87,25 +94,20 @@ pub(crate) struct Worker {
     outbox: Outbox,
     buffer: Vec<u8>,
     slots: Slots,
-    inbox: Inbox,
 }
 
 impl Worker {
-    /// Get ready. `stop` must live as long as the worker. The first of the workers answers to `wake`.
+    /// Get ready. `stop` must live as long as the worker. Its queues come by the mailbox.
     pub(crate) fn new(
         plane: Arc<Plane>,
-        tun: Tun,
         ports: Arc<Ports>,
         stop: &EventFd,
-        wake: Arc<EventFd>,
+        mailbox: Arc<Mailbox>,
         share: Share,
     ) -> Result<Self, IoError> {
         let mut poller = Poller::new()?;
         poller.watch(stop.fd(), Source::Stop)?;
-        if share.index == 0 {
-            poller.watch(wake.fd(), Source::Wake)?;
-        }
-        poller.watch(tun.fd(), Source::Tun)?;
+        poller.watch(mailbox.wake().fd(), Source::Mailbox)?;
         for place in (0..ports.udp.len()).filter(|place| share.owns(*place)) {
             poller.watch(ports.udp[place].fd(), Source::Udp(place))?;
         }
@@ -113,17 +115,12 @@ impl Worker {
             poller.watch(ports.raw[place].fd(), Source::Raw(place))?;
         }
         Ok(Self {
-            inbox: if tun.takes_datagrams() {
-                Inbox::new()
-            } else {
-                Inbox::without_datagrams()
-            },
             plane,
-            tun,
+            faces: Faces::default(),
             ports,
             share,
-            wake,
-            strikes: vec![0; poller.len()],
+            mailbox,
+            strikes: Vec::new(),
             poller,
             patience: Patience::new(stop.fd()),
             frames: Frames::new(),
@@ -151,43 +148,88 @@ impl Worker {
     fn turn(&mut self, place: usize, source: Source) {
         let done = match source {
             Source::Stop => Ok(()),
-            Source::Wake => {
-                self.seal_released();
+            Source::Mailbox => {
+                self.obey();
                 Ok(())
             }
-            Source::Tun => self.seal_turn(),
+            Source::Tun(number) => self.seal_turn(number),
             Source::Udp(index) => self.open_udp_turn(index),
             Source::Raw(index) => self.open_raw_turn(index),
         };
         match done {
-            Ok(()) => self.strikes[place] = 0,
-            Err(error) => self.failed(place, &error),
+            Ok(()) => {
+                if let Some(strikes) = self.strikes.get_mut(place) {
+                    *strikes = 0;
+                }
+            }
+            Err(error) => self.failed(place, source, &error),
+        }
+    }
+
+    /// Do what the control side wants, and seal what waited for its SA.
+    fn obey(&mut self) {
+        let orders = self.mailbox.take();
+        let count = orders.len();
+        for order in orders {
+            match order {
+                Order::Add(number, tun) => self.add(number, tun),
+                Order::Remove(number) => {
+                    if let Some(face) = self.faces.remove(number) {
+                        self.poller.forget(face.place());
+                    }
+                }
+            }
+        }
+        self.mailbox.finished(count);
+        self.plane.seal_released(&mut self.outbox);
+        self.send_all();
+    }
+
+    fn add(&mut self, number: u32, tun: Tun) {
+        match self.poller.watch(tun.fd(), Source::Tun(number)) {
+            Ok(place) => {
+                if let Some(strikes) = self.strikes.get_mut(place) {
+                    *strikes = 0; // those of what had the place before
+                }
+                self.faces.insert(number, Face::new(tun, place));
+            }
+            Err(_) => self.plane.report(Event::PortFailed {
+                errno: libc::ENOSPC, // the limit of what may be polled
+                interface: Some(number),
+            }),
         }
     }
 
     /// One descriptor failed; the others go on. A passing error is tried again, one that lasts is reported.
-    fn failed(&mut self, place: usize, error: &io::Error) {
+    fn failed(&mut self, place: usize, source: Source, error: &io::Error) {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
         let is_gone = matches!(errno, libc::EBADFD | libc::EBADF | libc::ENODEV);
+        if self.strikes.len() <= place {
+            self.strikes.resize(place + 1, 0);
+        }
         self.strikes[place] += 1;
         if is_gone || self.strikes[place] >= STRIKES {
             self.poller.forget(place);
-            self.plane.report(Event::PortFailed { errno });
+            let interface = match source {
+                Source::Tun(number) => Some(number),
+                _ => None,
+            };
+            self.plane.report(Event::PortFailed { errno, interface });
+        } else if self.strikes[place] > WARNINGS {
+            std::thread::sleep(PAUSE); // what the system lacks now, such as memory, it may have then
         }
     }
 
     // -- outbound
 
-    fn seal_released(&mut self) {
-        self.wake.lower(); // before taking: what comes in between raises it again
-        self.plane.seal_released(&mut self.outbox);
-        self.send_all();
-    }
-
-    fn seal_turn(&mut self) -> io::Result<()> {
+    fn seal_turn(&mut self, number: u32) -> io::Result<()> {
         for _ in 0..TUN_TURN {
-            let is_drained = self.tun.read_many(&mut self.frames)?;
-            self.plane.seal_each(self.frames.iter(), &mut self.outbox);
+            let Some(face) = self.faces.get(number) else {
+                break;
+            };
+            let is_drained = face.tun().read_many(&mut self.frames)?;
+            let frames = self.frames.iter();
+            self.plane.seal_from(number, frames, &mut self.outbox);
             self.send_all();
             if is_drained {
                 break;
@@ -223,7 +265,7 @@ impl Worker {
                 break;
             };
             let train = &mut self.buffer[..count];
-            self.plane.open(train, segment, &arrival, &mut self.inbox);
+            self.plane.open(train, segment, &arrival, &mut self.faces);
             self.write_closed();
         }
         Ok(())
@@ -242,7 +284,7 @@ impl Worker {
                 break;
             };
             let packets = port.packets(&mut self.slots);
-            self.plane.open_each(packets, &mut self.inbox);
+            self.plane.open_each(packets, &mut self.faces);
             self.write_closed();
             if count < BATCH {
                 break;
@@ -253,20 +295,19 @@ impl Worker {
 
     /// Write what is complete, while it is in the cache.
     fn write_closed(&mut self) {
-        let failed = self
-            .inbox
-            .frames()
-            .filter(|frame| self.tun.write(frame).is_err())
-            .count();
-        if failed > 0 {
-            self.plane.count_drop(Drop::WriteFailed, failed as u64);
-        }
-        self.inbox.recycle();
+        let failed = self.faces.write_closed();
+        self.count_failed(failed);
     }
 
     fn write_all(&mut self) {
-        self.inbox.finish();
-        self.write_closed();
+        let failed = self.faces.write_all();
+        self.count_failed(failed);
+    }
+
+    fn count_failed(&self, frames: usize) {
+        if frames > 0 {
+            self.plane.count_drop(Drop::WriteFailed, frames as u64);
+        }
     }
 }
 

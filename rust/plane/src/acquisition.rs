@@ -83,6 +83,12 @@ impl Plane {
         self.lose(lost);
     }
 
+    /// An interface is no more: what came from it is lost.
+    pub fn forget_interface(&self, interface: u32) {
+        let lost = self.acquisition.waiting().forget_interface(interface);
+        self.lose(lost);
+    }
+
     /// No policy is left.
     pub(crate) fn clear_waiting(&self) {
         let lost = self.acquisition.waiting().clear() + self.acquisition.take_released().len();

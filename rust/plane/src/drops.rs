@@ -82,6 +82,8 @@ reasons! {
     FragmentOverlap = "fragment-overlap",
     /// Inbound: the outer address family contradicts the SA.
     WrongEncapsulation = "wrong-encapsulation",
+    /// Inbound: the TUN interface of the SA is no more.
+    NoInterface = "no-interface",
     /// Inbound: a dummy packet for traffic flow confidentiality (next header 59); not an error.
     Dummy = "dummy",
     /// Inbound: a NAT keepalive, one octet 0xff (RFC 3948 section 2.3); not an error.

@@ -69,7 +69,7 @@ mod tests {
         for policy in 0..MAX_EVENTS as u64 {
             assert!(events.push(Event::Acquire { policy }));
         }
-        assert!(!events.push(Event::PortFailed { errno: 19 }));
+        assert!(!events.push(Event::SequenceExhausted { handle: 1 }));
         assert_eq!(woken.load(Ordering::Relaxed), MAX_EVENTS);
         assert_eq!(events.take().len(), MAX_EVENTS);
         assert!(events.take().is_empty());

@@ -7,7 +7,7 @@ use caponier_packet::transport::Form;
 
 use crate::drops::Drop;
 use crate::events::Events;
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, Inboxes};
 use crate::parameters::{Arrival, Mode, Protocol};
 use crate::plane::{Plane, Tables};
 use crate::report::Refused;
@@ -55,24 +55,30 @@ impl<'a> Run<'a> {
 
 impl Plane {
     /// Open a train of packets, of `segment` octets each but the last, which may be shorter; the octets are
-    /// overwritten. What comes out goes to `inbox`.
-    pub fn open(&self, train: &mut [u8], segment: usize, arrival: &Arrival, inbox: &mut Inbox) {
+    /// overwritten. What comes out goes to the inbox of its SA's interface.
+    pub fn open(
+        &self,
+        train: &mut [u8],
+        segment: usize,
+        arrival: &Arrival,
+        inboxes: &mut impl Inboxes,
+    ) {
         let packets = train.chunks_mut(segment.max(1));
-        self.open_each(packets.map(|packet| (packet, *arrival)), inbox);
+        self.open_each(packets.map(|packet| (packet, *arrival)), inboxes);
     }
 
-    /// Open packets, each with where it came from; the octets are overwritten. What comes out goes to `inbox`.
+    /// Open packets, each with where it came from; the octets are overwritten. What comes out goes to the inbox of its SA's interface.
     ///
     /// The whole batch costs one lock, and each run of packets of one SA one look-up and two counter updates.
     pub fn open_each<'a>(
         &self,
         packets: impl Iterator<Item = (&'a mut [u8], Arrival)>,
-        inbox: &mut Inbox,
+        inboxes: &mut impl Inboxes,
     ) {
         let tables = self.read();
         let mut run = Run::default();
         for (packet, arrival) in packets {
-            if let Err(reason) = self.open_one(&tables, &mut run, packet, &arrival, inbox) {
+            if let Err(reason) = self.open_one(&tables, &mut run, packet, &arrival, inboxes) {
                 self.drop_stray(reason, packet, &arrival);
             }
         }
@@ -86,7 +92,7 @@ impl Plane {
         run: &mut Run<'a>,
         octets: &mut [u8],
         arrival: &Arrival,
-        inbox: &mut Inbox,
+        inboxes: &mut impl Inboxes,
     ) -> Result<(), Drop> {
         if arrival.encapsulated && octets == KEEPALIVE {
             return Err(Drop::Keepalive);
@@ -101,7 +107,11 @@ impl Plane {
             self.drop_inbound(sa, Drop::Expired.into(), numbers, arrival);
             return Ok(());
         }
-        match admit(sa, octets, arrival, inbox) {
+        let admitted = match inboxes.of(sa.interface) {
+            Some(inbox) => admit(sa, octets, arrival, inbox),
+            None => Err(Drop::NoInterface.into()),
+        };
+        match admitted {
             Ok(octets) => {
                 run.packets += 1;
                 run.octets += octets as u64;

@@ -36,6 +36,20 @@ pub struct Inbox {
     scratch: Vec<u8>,
 }
 
+/// The inboxes of several TUN interfaces.
+pub trait Inboxes {
+    /// That of the interface of this number, if there is one.
+    fn of(&mut self, interface: u32) -> Option<&mut Inbox>;
+}
+
+/// One for all.
+impl Inboxes for Inbox {
+    #[inline]
+    fn of(&mut self, _: u32) -> Option<&mut Inbox> {
+        Some(self)
+    }
+}
+
 #[derive(Debug)]
 enum Frame {
     /// In the arena.

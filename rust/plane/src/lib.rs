@@ -38,7 +38,7 @@ pub use caponier_packet::transport::nat::RealAddresses;
 pub use caponier_packet::transport::Form;
 pub use drops::Drop;
 pub use error::PlaneError;
-pub use inbox::Inbox;
+pub use inbox::{Inbox, Inboxes};
 pub use outbox::{Outbox, Train};
 pub use parameters::{
     Action, Arrival, Counters, Direction, DontFragment, Dropped, Event, InboundParameters,

@@ -13,7 +13,7 @@ use crate::events::Events;
 use crate::outbox::Outbox;
 use crate::parameters::{Action, Event};
 use crate::pieces::Pieces;
-use crate::plane::{Plane, Tables};
+use crate::plane::{Plane, View};
 use crate::sad::Outbound;
 use crate::spd::Policy;
 use crate::waiting::Waiter;
@@ -28,11 +28,12 @@ struct Run<'a> {
 
 /// What selectors see of a packet: packets that agree in it have one policy.
 #[derive(PartialEq, Eq)]
-struct Flow(IpAddr, IpAddr, u8, Ports);
+struct Flow(u32, IpAddr, IpAddr, u8, Ports);
 
 impl Flow {
-    fn new(inner: &Inner) -> Self {
-        Self(inner.source, inner.destination, inner.protocol, inner.ports)
+    fn new(interface: u32, inner: &Inner) -> Self {
+        let (source, destination) = (inner.source, inner.destination);
+        Self(interface, source, destination, inner.protocol, inner.ports)
     }
 }
 
@@ -73,19 +74,33 @@ impl Plane {
         self.seal_each(std::iter::once(frame), out);
     }
 
-    /// Seal what several reads gave, in their order.
+    /// Seal what several reads of the first interface gave, in their order.
+    pub fn seal_each<'f>(&self, frames: impl Iterator<Item = &'f [u8]>, out: &mut Outbox) {
+        self.seal_from(0, frames, out);
+    }
+
+    /// Seal what several reads of a TUN interface gave, in their order.
     ///
     /// The whole batch costs one lock; each run of packets of one flow, and all segments of a super-packet are one, costs
     /// one look-up of the policy and two counter updates. The TTL stays as it is: the kernel, which routed the packet into
     /// the TUN, has decremented it (RFC 4301 section 5.1.2.1). What waited for its SA goes before the others.
-    pub fn seal_each<'f>(&self, frames: impl Iterator<Item = &'f [u8]>, out: &mut Outbox) {
+    pub fn seal_from<'f>(
+        &self,
+        interface: u32,
+        frames: impl Iterator<Item = &'f [u8]>,
+        out: &mut Outbox,
+    ) {
         let tables = self.read();
+        let view = |interface| View {
+            tables: &tables,
+            interface,
+        };
         let mut run = Run::default();
         for waiter in self.acquisition.take_released() {
-            self.seal_or_drop(&tables, &mut run, &waiter.octets, out);
+            self.seal_or_drop(view(waiter.interface), &mut run, &waiter.octets, out);
         }
         for frame in frames {
-            self.seal_or_drop(&tables, &mut run, frame, out);
+            self.seal_or_drop(view(interface), &mut run, frame, out);
         }
         run.count(&self.events);
     }
@@ -95,21 +110,15 @@ impl Plane {
         self.seal_each(std::iter::empty(), out);
     }
 
-    fn seal_or_drop<'a>(
-        &self,
-        tables: &'a Tables,
-        run: &mut Run<'a>,
-        frame: &[u8],
-        out: &mut Outbox,
-    ) {
-        if let Err(reason) = self.seal_frame(tables, run, frame, out) {
+    fn seal_or_drop<'a>(&self, view: View<'a>, run: &mut Run<'a>, frame: &[u8], out: &mut Outbox) {
+        if let Err(reason) = self.seal_frame(view, run, frame, out) {
             self.drop_frame(reason, frame);
         }
     }
 
     fn seal_frame<'a>(
         &self,
-        tables: &'a Tables,
+        view: View<'a>,
         run: &mut Run<'a>,
         frame: &[u8],
         out: &mut Outbox,
@@ -117,11 +126,11 @@ impl Plane {
         let (header, packet) = Header::decode(frame)?;
         let inner = Inner::parse(packet)?;
         let plan = Plan::new(&header, packet, &inner)?;
-        let flow = Flow::new(&inner);
+        let flow = Flow::new(view.interface, &inner);
         let wanted = match run.verdict(&flow) {
             Some(verdict) => verdict,
             None => {
-                let verdict = verdict(tables, &inner)?;
+                let verdict = verdict(view, &inner)?;
                 run.turn_to(flow, verdict, &self.events);
                 verdict
             }
@@ -133,8 +142,11 @@ impl Plane {
                 return Ok(());
             }
             Verdict::Wait(policy) => {
-                let octets = frame.into();
-                return self.acquire(policy, Waiter { octets });
+                let waiter = Waiter {
+                    interface: view.interface,
+                    octets: frame.into(),
+                };
+                return self.acquire(policy, waiter);
             }
         };
         if sa.watch.is_over(&self.events) {
@@ -143,9 +155,9 @@ impl Plane {
         }
         let (packets, octets) = if sa.clamp > 0 && plan.count() == 1 && mss::is_syn(packet, &inner)
         {
-            self.seal_clamped(tables, sa, &inner, &plan, out)
+            self.seal_clamped(view, sa, &inner, &plan, out)
         } else {
-            self.seal_plan(tables, sa, (&inner, packet), &plan, out)
+            self.seal_plan(view, sa, (&inner, packet), &plan, out)
         };
         run.packets += packets;
         run.octets += octets;
@@ -155,7 +167,7 @@ impl Plane {
     /// Seal a SYN segment with a lower Maximum Segment Size: it is written to a place of its own first, with its checksum.
     fn seal_clamped(
         &self,
-        tables: &Tables,
+        view: View<'_>,
         sa: &Outbound,
         inner: &Inner,
         plan: &Plan<'_>,
@@ -166,7 +178,7 @@ impl Plane {
         plan.write(0, &mut packet);
         mss::clamp(&mut packet, inner, mss::for_mtu(sa.clamp, inner.is_v6()));
         let sealed = match Plan::new(&Header::default(), &packet, inner) {
-            Ok(plan) => self.seal_plan(tables, sa, (inner, &packet), &plan, out),
+            Ok(plan) => self.seal_plan(view, sa, (inner, &packet), &plan, out),
             Err(_) => (0, 0),
         };
         out.give_back(packet);
@@ -176,7 +188,7 @@ impl Plane {
     /// Seal a plan, which was made for this packet; how many packets were sealed, and their octets.
     fn seal_plan(
         &self,
-        tables: &Tables,
+        view: View<'_>,
         sa: &Outbound,
         (inner, packet): (&Inner, &[u8]),
         plan: &Plan<'_>,
@@ -186,7 +198,7 @@ impl Plane {
             Ok(shape) if sa.fits(&shape, plan.length(0)) => {
                 self.seal_pieces(sa, plan, &sa.outer(&shape), inner, out)
             }
-            Ok(shape) => self.seal_oversize(tables, sa, inner, plan, &shape, out),
+            Ok(shape) => self.seal_oversize(view, sa, inner, plan, &shape, out),
             Err(error) => {
                 self.drop_outbound(sa, error.into(), plan.count() as u64, inner);
                 (0, 0)
@@ -237,13 +249,13 @@ impl Plane {
     }
 }
 
-fn verdict<'a>(tables: &'a Tables, inner: &Inner) -> Result<Verdict<'a>, Drop> {
-    let policy = tables.spd.lookup(inner).ok_or(Drop::NoPolicy)?;
+fn verdict<'a>(view: View<'a>, inner: &Inner) -> Result<Verdict<'a>, Drop> {
+    let policy = view.policy(inner).ok_or(Drop::NoPolicy)?;
     match policy.action() {
         Action::Discard => Err(Drop::DiscardPolicy),
         Action::Bypass => Ok(Verdict::Bypass),
         Action::Protect(handle) => {
-            let Some(sa) = handle.and_then(|handle| tables.sad.outbound(handle)) else {
+            let Some(sa) = handle.and_then(|handle| view.tables.sad.outbound(handle)) else {
                 return Ok(Verdict::Wait(policy));
             };
             let fits = sa.admits(inner).then_some(Verdict::Seal(sa));

@@ -23,7 +23,7 @@ use caponier_packet::transform::Shape;
 use crate::drops::Drop;
 use crate::outbox::Outbox;
 use crate::parameters::{Action, Mode};
-use crate::plane::{Plane, Tables};
+use crate::plane::{Plane, View};
 use crate::sad::Outbound;
 
 /// The least MTU of IPv6 (RFC 8200 section 5).
@@ -47,7 +47,7 @@ impl Plane {
     #[cold]
     pub(crate) fn seal_oversize(
         &self,
-        tables: &Tables,
+        view: View<'_>,
         sa: &Outbound,
         inner: &Inner,
         plan: &Plan<'_>,
@@ -57,7 +57,7 @@ impl Plane {
         if sa.path.has_aged(Instant::now()) && sa.fits(shape, plan.length(0)) {
             return self.seal_pieces(sa, plan, &sa.outer(shape), inner, out);
         }
-        match remedy(tables, sa, inner, shape, plan.length(0)) {
+        match remedy(view, sa, inner, shape, plan.length(0)) {
             Remedy::Tell(mtu) => self.tell(sa, inner, plan, mtu, out),
             Remedy::Cut(mtu) => self.seal_fragments(sa, inner, plan, &sa.outer(shape), mtu, out),
             Remedy::Send if sa.can_be_sent(shape, plan.length(0)) => {
@@ -125,7 +125,7 @@ impl Plane {
 }
 
 /// What becomes of a packet of `length` octets, whose shape is as its own header says.
-fn remedy(tables: &Tables, sa: &Outbound, inner: &Inner, shape: &Shape, length: usize) -> Remedy {
+fn remedy(view: View<'_>, sa: &Outbound, inner: &Inner, shape: &Shape, length: usize) -> Remedy {
     let Some(fitting) = sa.max_packet_len(shape) else {
         return Remedy::Send; // TFC padding alone is too long: no packet is so short
     };
@@ -134,19 +134,19 @@ fn remedy(tables: &Tables, sa: &Outbound, inner: &Inner, shape: &Shape, length: 
         (true, _) if length <= MIN_MTU_V6 => Remedy::Send,
         (true, _) => Remedy::Tell(told.max(MIN_MTU_V6 as u16)),
         (false, true) => Remedy::Tell(told),
-        (false, false) if carries_fragments(tables, sa, inner) => Remedy::Cut(fitting),
+        (false, false) if carries_fragments(view, sa, inner) => Remedy::Cut(fitting),
         (false, false) => Remedy::Send,
     }
 }
 
 /// Whether the SA may carry the packet's fragments, also those without ports (RFC 4301 sections 4.1 and 7).
-fn carries_fragments(tables: &Tables, sa: &Outbound, inner: &Inner) -> bool {
+fn carries_fragments(view: View<'_>, sa: &Outbound, inner: &Inner) -> bool {
     let later = Inner {
         ports: Ports::Unavailable,
         fragment: Fragment::Later,
         ..*inner
     };
-    let policy = tables.spd.lookup(&later);
+    let policy = view.policy(&later);
     sa.mode == Mode::Tunnel
         && policy.is_some_and(|policy| policy.action() == Action::Protect(Some(sa.handle)))
 }

@@ -249,6 +249,8 @@ pub enum Event {
     PortFailed {
         /// The system's error number.
         errno: i32,
+        /// Of a TUN interface, its number.
+        interface: Option<u32>,
     },
 }
 

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
+use caponier_packet::inner::Inner;
+
 use crate::acquisition::Acquisition;
 use crate::allowance::Allowance;
 use crate::audit::{Round, Told};
@@ -17,7 +19,7 @@ use crate::parameters::{
     Tunnel,
 };
 use crate::sad::Sad;
-use crate::spd::Spd;
+use crate::spd::{Policy, Spd};
 
 /// SAD, SPD and the data path between TUN frames and ESP packets (RFC 4301 section 5), without I/O.
 ///
@@ -43,6 +45,20 @@ pub struct Plane {
 pub(crate) struct Tables {
     pub(crate) sad: Sad,
     pub(crate) spd: Spd,
+}
+
+/// The tables, as packets of one TUN interface are to see them.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) tables: &'a Tables,
+    pub(crate) interface: u32,
+}
+
+impl<'a> View<'a> {
+    /// The policy that decides about a packet.
+    pub(crate) fn policy(self, inner: &Inner) -> Option<&'a Policy> {
+        self.tables.spd.lookup(self.interface, inner)
+    }
 }
 
 impl Tables {

@@ -28,6 +28,10 @@ impl<V> PrefixMap<V> {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// The values of every prefix that holds the address; one item for each prefix.
     pub(crate) fn covering(&self, address: IpAddr) -> impl Iterator<Item = &[V]> {
         let (is_v6, bits) = number(address);

@@ -41,6 +41,8 @@ pub(crate) struct Inbound {
     pub(crate) counters: SaCounters,
     pub(crate) watch: Watch,
     pub(crate) peer: Peer,
+    /// The TUN interface that what comes out goes to.
+    pub(crate) interface: u32,
     local: Vec<Selector>,
     remote: Vec<Selector>,
     local_address: IpAddr,
@@ -68,6 +70,7 @@ impl Inbound {
             counters: SaCounters::new(),
             watch: Watch::new(Owner::Inbound(p.protocol, p.spi), p.lifetime),
             peer: Peer::new(p.remote_address, p.remote_port),
+            interface: p.interface,
             local: p.local.clone(),
             remote: p.remote.clone(),
             local_address: p.local_address,

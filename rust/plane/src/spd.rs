@@ -1,5 +1,6 @@
 //! The SPD (RFC 4301 section 4.4.1) for packets that leave: ordered policies, found by destination prefix.
 
+use std::collections::hash_map::Entry;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -28,6 +29,10 @@ impl Policy {
         self.parameters.policy
     }
 
+    fn interface(&self) -> u32 {
+        self.parameters.interface
+    }
+
     /// True once until [`Policy::clear_acquire`].
     pub(crate) fn raise_acquire(&self) -> bool {
         // A load first: a flood of packets without an SA must not fight for the cache line.
@@ -52,26 +57,27 @@ impl Policy {
     }
 }
 
-/// The ordered policies.
+/// The ordered policies, those of each TUN interface by themselves: what was routed into one is not for another's.
 #[derive(Debug)]
 pub(crate) struct Spd {
     policies: HashMap<u64, Arc<Policy>>,
-    /// Under each prefix of their remote ranges, by rank.
-    by_destination: PrefixMap<Arc<Policy>>,
+    /// Of each TUN interface, under each prefix of their remote ranges, by rank.
+    by_destination: HashMap<u32, PrefixMap<Arc<Policy>>>,
 }
 
 impl Spd {
     pub(crate) fn new() -> Self {
         Self {
             policies: HashMap::new(),
-            by_destination: PrefixMap::new(),
+            by_destination: HashMap::new(),
         }
     }
 
-    /// The policy of lowest rank that matches.
-    pub(crate) fn lookup(&self, inner: &Inner) -> Option<&Policy> {
+    /// The policy of lowest rank of this interface that matches.
+    pub(crate) fn lookup(&self, interface: u32, inner: &Inner) -> Option<&Policy> {
         let mut best: Option<&Policy> = None;
-        for candidates in self.by_destination.covering(inner.destination) {
+        let own = self.by_destination.get(&interface)?;
+        for candidates in own.covering(inner.destination) {
             let better = candidates
                 .iter()
                 .map(Arc::as_ref)
@@ -96,14 +102,14 @@ impl Spd {
             parameters,
             has_acquire: AtomicBool::new(false),
         });
+        let own = self.by_destination.entry(policy.interface());
+        let own = own.or_insert_with(PrefixMap::new);
         for prefix in policy.prefixes() {
             // Two ranges may share a prefix: file the policy there once.
-            self.by_destination
-                .retain(prefix, |filed| !Arc::ptr_eq(filed, &policy));
+            own.retain(prefix, |filed| !Arc::ptr_eq(filed, &policy));
             let rank = policy.rank();
             let value = Arc::clone(&policy);
-            self.by_destination
-                .insert(prefix, value, |filed| filed.rank() < rank);
+            own.insert(prefix, value, |filed| filed.rank() < rank);
         }
         self.policies.insert(policy.number(), policy);
         Ok(())
@@ -114,9 +120,14 @@ impl Spd {
         let Some(policy) = self.policies.remove(&number) else {
             return false;
         };
-        for prefix in policy.prefixes() {
-            self.by_destination
-                .retain(prefix, |filed| !Arc::ptr_eq(filed, &policy));
+        if let Entry::Occupied(mut own) = self.by_destination.entry(policy.interface()) {
+            for prefix in policy.prefixes() {
+                own.get_mut()
+                    .retain(prefix, |filed| !Arc::ptr_eq(filed, &policy));
+            }
+            if own.get().is_empty() {
+                own.remove();
+            }
         }
         true
     }
@@ -130,8 +141,11 @@ mod tests {
     use std::net::IpAddr;
 
     /// The definition: go through the policies in order (RFC 4301 section 4.4.1: "the SPD is ordered").
-    fn scan(policies: &[PolicyParameters], inner: &Inner) -> Option<u64> {
-        let mut ordered: Vec<_> = policies.iter().collect();
+    fn scan(policies: &[PolicyParameters], interface: u32, inner: &Inner) -> Option<u64> {
+        let own = policies
+            .iter()
+            .filter(|policy| policy.interface == interface);
+        let mut ordered: Vec<_> = own.collect();
         ordered.sort_by_key(|policy| (policy.order, policy.policy));
         let matches =
             |policy: &&&PolicyParameters| selector::admit(&policy.local, &policy.remote, inner);
@@ -184,16 +198,16 @@ mod tests {
 
     fn policies() -> impl Strategy<Value = PolicyParameters> {
         let some = || proptest::collection::vec(selectors(), 1..4);
-        (0u64..12, 0i64..5, some(), some()).prop_map(|(policy, order, local, remote)| {
-            PolicyParameters {
+        (0u64..12, 0i64..5, some(), some(), 0u32..3).prop_map(
+            |(policy, order, local, remote, interface)| PolicyParameters {
                 policy,
-                interface: 0,
+                interface,
                 order,
                 local,
                 remote,
                 action: Action::Discard,
-            }
-        })
+            },
+        )
     }
 
     fn inners() -> impl Strategy<Value = Inner> {
@@ -239,8 +253,15 @@ mod tests {
             }
             let oracle: Vec<_> = oracle.into_values().collect();
             for inner in packets {
-                prop_assert_eq!(spd.lookup(&inner).map(Policy::number), scan(&oracle, &inner));
+                for interface in 0..4 {
+                    let found = spd.lookup(interface, &inner).map(Policy::number);
+                    prop_assert_eq!(found, scan(&oracle, interface, &inner));
+                }
             }
+            for policy in &oracle {
+                spd.forget(policy.policy);
+            }
+            prop_assert!(spd.by_destination.is_empty());
         }
     }
 

@@ -15,6 +15,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// A frame as the TUN interface gave it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Waiter {
+    /// The number of that interface.
+    pub(crate) interface: u32,
     pub(crate) octets: Box<[u8]>,
 }
 
@@ -81,6 +83,23 @@ impl Waiting {
         *self = Self::default();
         lost
     }
+
+    /// Forget what came from an interface that is no more.
+    pub(crate) fn forget_interface(&mut self, interface: u32) -> usize {
+        let mut lost = 0;
+        for queue in self.queues.values_mut() {
+            queue.waiters.retain(|(_, waiter)| {
+                let stays = waiter.interface != interface;
+                if !stays {
+                    queue.octets -= waiter.octets.len();
+                    self.octets -= waiter.octets.len();
+                    lost += 1;
+                }
+                stays
+            });
+        }
+        lost
+    }
 }
 
 #[cfg(test)]
@@ -90,6 +109,7 @@ mod tests {
 
     fn waiter(length: usize) -> Waiter {
         Waiter {
+            interface: 0,
             octets: vec![7; length].into(),
         }
     }
@@ -133,6 +153,18 @@ mod tests {
         assert_eq!(waiting.octets, 50);
         assert_eq!(waiting.clear(), 1);
         assert_eq!(waiting.clear(), 0);
+    }
+
+    #[test]
+    fn what_an_interface_gave_goes_with_it() {
+        let (mut waiting, now) = (Waiting::default(), Instant::now());
+        for interface in [0, 1, 1] {
+            let octets = vec![0; 10].into();
+            waiting.keep(5, Waiter { interface, octets }, now);
+        }
+        assert_eq!(waiting.forget_interface(1), 2);
+        assert_eq!(waiting.octets, 10);
+        assert_eq!(waiting.release(5).len(), 1);
     }
 
     proptest! {

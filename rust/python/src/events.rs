@@ -37,7 +37,12 @@ pub fn tuple(py: Python<'_>, event: Event) -> PyResult<EventTuple<'_>> {
             describe(&details, &dropped)?;
             ("dropped", dropped.number)
         }
-        Event::PortFailed { errno } => ("port-failed", u64::from(errno.unsigned_abs())),
+        Event::PortFailed { errno, interface } => {
+            if let Some(interface) = interface {
+                details.set_item("interface", interface)?;
+            }
+            ("port-failed", u64::from(errno.unsigned_abs()))
+        }
     };
     Ok((kind, number, details))
 }

@@ -59,6 +59,17 @@ impl Plane {
         &self.interface
     }
 
+    /// Create another TUN interface.
+    fn add_interface(&self, name: &str) -> PyResult<(u32, String)> {
+        self.runner().add_interface(name).map_err(refused)
+    }
+
+    /// Remove a TUN interface that was added.
+    fn remove_interface(&self, py: Python<'_>, number: u32) -> PyResult<()> {
+        py.detach(|| self.runner().remove_interface(number))
+            .map_err(refused)
+    }
+
     /// Use a bound UDP socket.
     fn attach_udp(&self, fd: RawFd) -> PyResult<()> {
         self.runner().attach_udp(fd).map_err(refused)

@@ -3,6 +3,7 @@
 mod audit;
 mod batches;
 mod bypass;
+mod interfaces;
 mod junk;
 mod lifetimes;
 mod packets;
