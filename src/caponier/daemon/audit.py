@@ -31,6 +31,7 @@ _REASONS: Mapping[str, str] = MappingProxyType(
         "not-plain": "it has IP options or extension headers, which its outer header would lose",
         "too-big": "it does not fit its way",
         "cipher-failed": "the cipher failed",
+        "no-interface": "the interface that it belongs to is gone",
         "congestion": "it met congestion that its inner header cannot tell of",
     }
 )
