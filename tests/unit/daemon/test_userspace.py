@@ -260,6 +260,26 @@ def test_policies_before_all_child_sas(bench: Bench) -> None:
     assert [name for name, _, _ in bench.plane.calls[-3:]] == ["install_policy", "remove_policy", "remove_policy"]
 
 
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        (("10.1.0.0/16", "10.2.7.0/24"), ("10.1.0.0/16", "10.2.0.0/16")),
+        (("10.1.0.25", "10.2.0.0/16"), ("10.1.0.0/16", "10.2.0.0/16")),
+        (("10.1.0.0/16", "10.2.0.0/16[tcp]"), ("10.1.0.0/16", "10.2.0.0/16")),
+        (("10.1.0.0/16", "10.2.0.0/16[tcp/25]"), ("10.1.0.0/16", "10.2.0.0/16[tcp]")),
+        (("10.1.0.0/16[tcp/25]", "10.2.0.0/16[tcp]"), ("10.1.0.0/16", "10.2.0.0/16[tcp]")),
+        (("10.1.0.0/16", "10.2.0.1"), ("10.1.0.5[tcp/25]", "10.2.0.0/16[tcp/25]")),
+    ],
+)
+def test_the_narrower_child_is_asked_first(bench: Bench, narrow: tuple[str, str], wide: tuple[str, str]) -> None:
+    """RFC 4301 section 4.4.1: an ordered database; children have no order in the file, so the narrower one goes first."""
+    for name, ends in (("wide", wide), ("narrow", narrow)):
+        local, remote = ((parse_selector(end),) for end in ends)
+        bench.engine.trap("office", name, local, remote)
+    wide_one, narrow_one = bench.plane.of("install_policy")
+    assert narrow_one["order"] < wide_one["order"]
+
+
 def test_an_interface_of_its_own(bench: Bench) -> None:
     """RFC 4301 section 4.4.1: an SPD for each interface; what stands before all Child SAs stands there too."""
     bench.engine.put_first((LAB,))

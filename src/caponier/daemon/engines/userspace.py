@@ -456,7 +456,7 @@ class UserspaceEngine:
     def _put(self, number: int, place: _Place, outbound: int | None) -> None:
         self._plane.install_policy(
             policy=number,
-            order=-_narrowness(place.remote),
+            order=-_narrowness(place),
             interface=self._interfaces[place.interface],
             local=_selectors(place.local),
             remote=_selectors(place.remote),
@@ -540,9 +540,18 @@ def _selectors(selectors: Sequence[TrafficSelector]) -> list[_PlaneSelector]:
     return [(each.protocol, each.start_port, each.end_port, str(each.start), str(each.end)) for each in selectors]
 
 
-def _narrowness(selectors: Sequence[TrafficSelector]) -> int:
-    """The more exactly a policy names the other side, the earlier it is asked: as routes are."""
-    return min((_prefix_bits(each) for each in selectors), default=0)
+def _narrowness(place: _Place) -> int:
+    """The more exactly a policy names the other side, the earlier it is asked, as routes are; then the same of our side,
+    then of protocol and ports: of two children for the same networks the one for mail alone gets the mail."""
+    remote, local = (min(map(_prefix_bits, side), default=0) for side in (place.remote, place.local))
+    named = min(map(_named, (*place.remote, *place.local)), default=0)
+    most = max(map(_named, (*place.remote, *place.local)), default=0)
+    return ((remote * 256 + local) * 4 + most) * 4 + named
+
+
+def _named(selector: TrafficSelector) -> int:
+    """How much of protocol and ports a selector names."""
+    return bool(selector.protocol) + ((selector.start_port, selector.end_port) != (0, 65_535))
 
 
 def _prefix_bits(selector: TrafficSelector) -> int:
