@@ -104,12 +104,13 @@ def test_junk_has_a_verdict_with_a_meaning(suite: Suite, junk: bytes, start: int
 
 #: What only a gateway meets: it has policies and sockets.
 OF_A_GATEWAY = {
+    "fragment-overlap",
+    "no-interface",
     "socket-full",
     "selector-mismatch",
     "wrong-encapsulation",
     "congestion",
     "keepalive",
-    "fragment-overlap",
 }
 
 

@@ -225,12 +225,30 @@ class Endpoint:
             sa.rekey_child(record)
             self._note(sa)
 
-    def delete_child(self, protocol: ProtocolId, spi_in: int, reason: str, now: float) -> None:
-        """End one Child SA and tell the peer; does nothing where it is gone or about to go."""
+    def delete_child(self, protocol: ProtocolId, spi_in: int, reason: str, now: float, *, again: bool = False) -> None:
+        """End one Child SA and tell the peer; does nothing where it is gone or about to go.
+
+        Args:
+            protocol: ESP or AH.
+            spi_in: on which we receive, host order.
+            reason: for people.
+            now: the instant.
+            again: whether another takes its place, where none has yet.
+        """
         sa, record = self._child(protocol, spi_in, now)
-        if sa is not None and record is not None and not record.is_closing:
-            sa.requests.enqueue(delete_child_sa(sa, record, reason))
-            self._note(sa)
+        if sa is None or record is None or record.is_closing:
+            return
+        sa.requests.enqueue(delete_child_sa(sa, record, reason))
+        name = record.child.name
+        if (
+            again
+            and sa.connection is not None
+            and not any(each.is_current and each.child.name == name for each in sa.children.values())
+        ):
+            for policy in sa.connection.children:
+                if policy.name == name:
+                    sa.requests.enqueue(create_child(sa, policy))
+        self._note(sa)
 
     def rekey(self, connection: str, now: float) -> None:
         """Replace the established IKE SA of a connection by one with new keys (RFC 7296 section 1.3.2).
