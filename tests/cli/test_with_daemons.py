@@ -395,10 +395,10 @@ def test_clients_that_say_nothing_do_not_stop_others(both: Pair) -> None:
 # -- the demonstration
 
 #: ``caponier`` with a demonstration that carries less, under a name of its own.
-SMALL = """
+SMALL = f"""
 from caponier.cli.main import main
 from caponier.demo import story
-story.PREFIX, story.OCTETS = "caponier-daemon-d-", 1 << 20
+story.PREFIX, story.OCTETS = "caponier-demo-{os.getpid()}-", 1 << 20
 main()
 """
 
@@ -406,7 +406,7 @@ main()
 def test_the_demonstration_from_beginning_to_end() -> None:
     """As ``make demo KEEP=1`` runs it, and ``make demo DOWN=1`` ends it."""
     place = Path(f"/tmp/caponier-demo-{os.getpid()}")
-    gw1 = Namespace("caponier-daemon-d-gw1")
+    gw1 = Namespace(f"caponier-demo-{os.getpid()}-gw1")
 
     def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", SMALL, *arguments, "--directory", str(place)]

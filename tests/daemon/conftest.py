@@ -9,21 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from caponier.demo.namespaces import Namespace
-from caponier.demo.topology import Topology, topology
+from caponier.demo.topology import Topology
 from tests.daemon.site import Pair, paired
-from tests.requirements import require
-
-PREFIX = "caponier-daemon-"
+from tests.namespaces import own_topology
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[Topology]:
     """Alice, gw1, gw2 and bob, for all tests of a module; gone at the end."""
-    require(None if os.geteuid() == 0 else "network namespaces need root")
-    for name in ("alice", "gw1", "gw2", "bob"):
-        Namespace(PREFIX + name).remove()  # of a run that was killed
-    with topology(PREFIX) as made:
+    with own_topology("caponier-daemon-") as made:
         yield made
 
 

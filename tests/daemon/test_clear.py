@@ -131,7 +131,7 @@ def test_a_tunnel_that_was_taken_down_holds_its_packets(pair: Pair) -> None:
         pair.start("gw2", "gw1")
         with pair.client("gw1") as client:
             client.up("office")
-            assert pings(pair)[0] == 6
+            assert eventually(lambda: pings(pair)[0] == 6)
             client.down("office")
             answered, seen = pings(pair)
             assert answered == 0

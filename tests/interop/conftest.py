@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from caponier.demo.namespaces import Namespace
-from caponier.demo.topology import Topology, topology
+from caponier.demo.topology import Topology
 from tests.interop import charon
+from tests.namespaces import own_topology
 from tests.requirements import require
-
-PREFIX = "caponier-interop-"
 
 
 @pytest.fixture
@@ -26,10 +24,7 @@ def strongswan() -> None:
 @pytest.fixture
 def world(request: pytest.FixtureRequest) -> Iterator[Topology]:
     """Alice, gw1, gw2 and bob; gone at the end."""
-    require(None if os.geteuid() == 0 else "network namespaces need root")
-    for name in ("alice", "gw1", "gw2", "bob"):
-        Namespace(PREFIX + name).remove()  # of a run that was killed
-    with topology(PREFIX) as made:
+    with own_topology("caponier-interop-") as made:
         yield made
 
 

@@ -7,7 +7,6 @@ link. The kernel has no AES-GMAC in AH.
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 import socket
 import sys
@@ -25,12 +24,12 @@ from caponier.demo.topology import LEFT, RIGHT
 from caponier.demo.traffic import ping
 from tests.interop import linux
 from tests.interop.linux import Linux
+from tests.namespaces import own
 from tests.plane.tunnel import MARK, PORT, running_plane, whole
 from tests.requirements import require
 
 pytestmark = [pytest.mark.privileged, pytest.mark.peer("linux")]
 
-NAME = "caponier-interop-linux"
 TABLE, FIB_RULE_INVERT, NUD_PERMANENT = 77, 2, 0x80
 
 
@@ -163,11 +162,10 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     require(linux.absence())
-    require(None if os.geteuid() == 0 else "network namespaces need root")
-    Namespace(NAME).remove()  # of a run that was killed
-    directory = Path(f"/tmp/{tmp_path_factory.mktemp('linux').name}-{NAME}")
+    name = own("caponier-linux-") + "peer"
+    directory = Path(f"/tmp/{tmp_path_factory.mktemp('linux').name}-{name}")
     shutil.rmtree(directory, ignore_errors=True)
-    namespace = Namespace.create(NAME)
+    namespace = Namespace.create(name)
     try:
         namespace.write_sysctls({"net/ipv6/conf/default/accept_dad": "0"})
         with Linux(namespace, directory) as kernel, running_plane(namespace, RIGHT) as plane:
