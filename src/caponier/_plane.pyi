@@ -73,6 +73,8 @@ class Plane:
         ``lifetime``: soft octets, hard octets, soft packets, hard packets, 0 for no limit; of the packets that come out. A
         batch may overshoot. ``remote_port``: of an SA in UDP, to report packets from another address
         or port (RFC 7296 section 2.23); 0 not to. ``interface``: the number of the TUN that what comes out goes to.
+        ``clamp``: octets of the IP packets that TCP's segments shall fit, by the MSS of SYNs (RFC 9293 section 3.7.1); 0 leaves
+        it.
         """
     def install_outbound(
         self,
@@ -102,8 +104,14 @@ class Plane:
 
         In transport mode the packets must have the SA's addresses themselves. ``tfc``, of ESP in tunnel mode: octets up to
         which inner packets are padded (RFC 4303 section 2.7); 0 for not at all. Of the outer header of tunnel mode: ``dscp``,
-        None to copy that of the inner one, or 0 to 63; ``ecn``, False to clear it (RFC 6040 section 4.1).
-        ``lifetime``: as inbound. Not yet obeyed: ``df`` ("copy", "set" or "clear"), ``path_mtu``, ``clamp``.
+        None to copy that of the inner one, or 0 to 63; ``ecn``, False to clear it (RFC 6040 section 4.1);
+        ``df``, "copy", "set" or "clear" (RFC 4301 section 8.1): with "clear" the system fragments what is too long for the
+        path, and nothing is learned from ICMP. ``path_mtu``: octets of the outer IP packets that the path carries, at least
+        576 (IPv4) or 1280 (IPv6); 0 for unknown. ``clamp``: as of an inbound SA. ``lifetime``: as
+        inbound.
+
+        What does not fit the path MTU, configured or learned, is cut into fragments (IPv4 without DF, tunnel mode), or dropped
+        as "too-big" and its sender told by ICMP (RFC 4301 section 8.2.1).
         """
     def move_inbound(self, spi: int, *, protocol: str = "esp", remote_address: str, remote_port: int) -> None:
         """Tell where the peer of an inbound SA is now, so that packets from there are no ``peer-moved``."""
@@ -114,6 +122,8 @@ class Plane:
 
         In transport mode the packets' own addresses stay those that the SA was installed with.
         """
+    def set_path_mtu(self, handle: int, path_mtu: int) -> None:
+        """Tell the path MTU of an outbound SA, as in :meth:`install_outbound`. What was learned stays, where it is less."""
     def remove_inbound(self, spi: int, protocol: str = "esp") -> None: ...
     def remove_outbound(self, handle: int) -> None: ...
     def install_policy(

@@ -339,8 +339,11 @@ def error_of(sender: socket.socket, octets: bytes) -> int:
 
 @every_carrier
 def test_esp_is_fragmented_after_it_is_sealed(pair: Tunnel, carrier: Carrier) -> None:
-    """RFC 4303 section 3.3.4: fragmentation happens behind ESP, where the link is smaller than the tunnel."""
-    with pair.protected(GCM, carrier), link_mtu(pair.world, 1320):
+    """RFC 4303 section 3.3.4: fragmentation happens behind ESP, where the link is smaller than the tunnel.
+
+    RFC 4301 section 8.1: if the policy clears DF; otherwise the hosts would be told.
+    """
+    with pair.protected(GCM, carrier, df="clear"), link_mtu(pair.world, 1320):
         large = bytes(MTU - 28)
         assert ping(pair.world.alice, RIGHT.host, count=3, payload=large).received == 3
         assert transfer(pair.world.alice, pair.world.bob, RIGHT.host, octets=OCTETS, filling=MARKER).intact

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from caponier._plane import Plane
 from caponier.demo.namespaces import Namespace
@@ -19,7 +19,9 @@ from tests.plane.suites import Suite
 MARK = 0x4350
 PORT = 4500
 ESP, AH = 50, 51
-MTU = 1400  #: of the TUN interfaces
+MTU = (
+    1390  #: of the TUN interfaces: fits the wire with every suite and carrier, so that nothing is fragmented or refused
+)
 POLICY = 1
 PATIENCE = 5.0  #: seconds until something that must happen counts as not happening
 
@@ -204,12 +206,10 @@ class End:
             lifetime=lifetime,
         )
 
-    def install_outbound(self, suite: Suite, carrier: Carrier, *, lifetime: Lifetime = UNLIMITED) -> None:
+    def install_outbound(self, suite: Suite, carrier: Carrier, **more: Any) -> None:
+        """``more``: whatever else the plane is told of the SA."""
         self.handle = self.plane.install_outbound(
-            spi=self.spi_out,
-            **suite.keys(self.sends),
-            **carrier.ends(self.here, self.there),
-            lifetime=lifetime,
+            spi=self.spi_out, **suite.keys(self.sends), **carrier.ends(self.here, self.there), **more
         )
 
     def install_policy(self, *, action: str = "protect", outbound: bool = True, order: int = 1) -> None:
@@ -222,11 +222,11 @@ class End:
             outbound=self.handle if outbound else None,
         )
 
-    def install(self, suite: Suite, carrier: Carrier) -> None:
+    def install(self, suite: Suite, carrier: Carrier, **more: Any) -> None:
         """Both SAs, with SPIs of their own, and the policy."""
         self.generation += 1
         self.install_inbound(suite, carrier)
-        self.install_outbound(suite, carrier)
+        self.install_outbound(suite, carrier, **more)
         self.install_policy()
 
     def remove(self) -> None:
@@ -259,10 +259,10 @@ class Tunnel:
         return self.left, self.right
 
     @contextmanager
-    def protected(self, suite: Suite, carrier: Carrier) -> Iterator[None]:
-        """Alice and Bob, joined by ESP."""
+    def protected(self, suite: Suite, carrier: Carrier, **more: Any) -> Iterator[None]:
+        """Alice and Bob, joined by ESP. ``more``: of both outbound SAs."""
         for end in self.ends:
-            end.install(suite, carrier)
+            end.install(suite, carrier, **more)
         try:
             yield
             assert eventually(self.is_quiet), "a TCP connection does not end"

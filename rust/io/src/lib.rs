@@ -3,14 +3,18 @@
 
 mod address;
 mod control;
+mod discovery;
 mod error;
 mod eventfd;
 mod faces;
 mod frames;
 mod interface;
+mod lost;
 mod mailbox;
 mod message;
 mod mmsg;
+mod notices;
+mod paths;
 mod patience;
 mod poller;
 mod raw;

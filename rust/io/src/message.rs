@@ -9,6 +9,9 @@ use crate::control::{Control, Received};
 use crate::patience::Patience;
 use crate::tun::would_block_is_none;
 
+/// Errors taken from a socket at a time.
+const MAX_ERRORS: usize = 64;
+
 /// Octets, source, and what the control messages say.
 pub(crate) type Message = (usize, Option<(IpAddr, u16)>, Received);
 
@@ -48,6 +51,23 @@ pub(crate) fn send_message(
             _ => return Err(error),
         }
     }
+}
+
+/// Empty the queue of errors that ICMP messages made; true if there were any. One system call if not.
+pub(crate) fn forget_errors(fd: RawFd) -> bool {
+    let mut found = 0;
+    // As many as there may be under a flood: the rest has its turn later.
+    while found < MAX_ERRORS {
+        // SAFETY: all zeros is a valid msghdr, of one without room for anything.
+        let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+        let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+        // SAFETY: the header points at nothing, and says so.
+        if unsafe { libc::recvmsg(fd, &raw mut message, flags) } < 0 {
+            break;
+        }
+        found += 1;
+    }
+    found > 0
 }
 
 /// Receive one message; None when there is none.

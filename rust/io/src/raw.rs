@@ -15,17 +15,21 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use caponier_packet::fragment::Fragments;
 use caponier_packet::transport::PlainHeader;
 use caponier_packet::{ipv4, protocol};
 use caponier_plane::{Arrival, Form, Protocol, Train};
 
 use crate::address::SocketAddress;
 use crate::control::{Control, Received};
+use crate::discovery::Discovery;
 use crate::error::IoError;
-use crate::message::send_message;
+use crate::lost::{is_too_big, Lost};
+use crate::message::{forget_errors, send_message};
 use crate::mmsg::{send_many, Slots, BATCH, HEADROOM};
+use crate::paths::Paths;
 use crate::patience::Patience;
-use crate::socket::{self, ask_for_header, local_address, prepare};
+use crate::socket::{self, ask_for_errors, ask_for_header, local_address, prepare};
 
 /// A raw socket.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub(crate) struct RawPort {
     fd: OwnedFd,
     is_v6: bool,
     kind: Kind,
+    discovery: Discovery,
 }
 
 /// What a raw socket is for.
@@ -42,6 +47,20 @@ pub(crate) enum Kind {
     Protocol(Protocol),
     /// Packets that bring their IP header; nothing is received.
     Headers,
+}
+
+/// Where packets go, and how.
+struct Way<'a> {
+    to: SocketAddress,
+    control: Control,
+    paths: &'a Paths,
+    patience: &'a mut Patience,
+}
+
+impl Way<'_> {
+    fn send(&mut self, fd: RawFd, packet: &[u8]) -> io::Result<()> {
+        send_message(fd, packet, &mut self.to, &mut self.control, self.patience)
+    }
 }
 
 impl RawPort {
@@ -54,11 +73,17 @@ impl RawPort {
             libc::IPPROTO_RAW => Kind::Headers,
             _ => return Err(IoError::NotTheSocket("one of protocol 50, 51 or 255")),
         };
-        prepare(&fd, is_v6, mark)?;
+        prepare(&fd, mark)?;
         if is_v6 {
             ask_for_header(&fd, is_v6)?;
+            ask_for_errors(&fd)?;
         }
-        Ok(Self { fd, is_v6, kind })
+        Ok(Self {
+            discovery: Discovery::new(&fd, is_v6)?,
+            fd,
+            is_v6,
+            kind,
+        })
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -84,47 +109,91 @@ impl RawPort {
         self.kind == kind && tunnel.local_port == 0 && tunnel.remote.is_ipv6() == self.is_v6
     }
 
-    /// Send a train packet by packet; returns how many the system did not take.
-    pub(crate) fn send(&self, train: &Train, octets: &[u8], patience: &mut Patience) -> usize {
-        let mut to = SocketAddress::new(train.tunnel.remote, 0);
-        let mut control = Control::new();
+    /// Send a train packet by packet; returns what the system did not take.
+    pub(crate) fn send(
+        &self,
+        train: &Train,
+        octets: &[u8],
+        paths: &Paths,
+        patience: &mut Patience,
+    ) -> Lost {
+        let mut way = Way {
+            to: SocketAddress::new(train.tunnel.remote, 0),
+            control: Control::new(),
+            paths,
+            patience,
+        };
         if train.form == Form::Bare {
-            control.push_source(train.tunnel.local);
-            control.push_traffic_class(train.traffic_class, self.is_v6);
+            self.discovery.set(&self.fd, train.dont_fragment);
+            way.control.push_source(train.tunnel.local);
+            way.control
+                .push_traffic_class(train.traffic_class, self.is_v6);
         }
         let segment = train.segment.max(1);
-        octets
-            .chunks(segment * BATCH)
-            .map(|batch| self.send_batch(batch, segment, &mut to, &mut control, patience))
-            .sum()
-    }
-
-    fn send_batch(
-        &self,
-        batch: &[u8],
-        segment: usize,
-        to: &mut SocketAddress,
-        control: &mut Control,
-        patience: &mut Patience,
-    ) -> usize {
-        let count = batch.len().div_ceil(segment);
-        let mut sent = send_many(self.fd(), batch, segment, to, control);
-        let mut lost = 0;
-        // The system took a part: the next packet is tried by itself, which waits or tells an error.
-        while sent < count {
-            let packet = &batch[sent * segment..batch.len().min((sent + 1) * segment)];
-            let done = send_message(self.fd(), packet, to, control, patience);
-            lost += usize::from(done.is_err());
-            sent += 1;
-            let rest = &batch[batch.len().min(sent * segment)..];
-            sent += send_many(self.fd(), rest, segment, to, control);
+        let mut lost = Lost::default();
+        for batch in octets.chunks(segment * BATCH) {
+            lost += self.send_batch(batch, segment, &mut way);
         }
         lost
     }
 
+    fn send_batch(&self, batch: &[u8], segment: usize, way: &mut Way<'_>) -> Lost {
+        let count = batch.len().div_ceil(segment);
+        let mut sent = send_many(self.fd(), batch, segment, &mut way.to, &mut way.control);
+        let mut lost = Lost::default();
+        // The system took a part: the next packet is tried by itself, which waits or tells an error.
+        while sent < count {
+            let packet = &batch[sent * segment..batch.len().min((sent + 1) * segment)];
+            lost.count(&self.send_one(packet, way));
+            sent += 1;
+            let rest = &batch[batch.len().min(sent * segment)..];
+            sent += send_many(self.fd(), rest, segment, &mut way.to, &mut way.control);
+        }
+        lost
+    }
+
+    /// Send one packet. One that brings its own IP header and is too long for the interface is fragmented here, if it
+    /// allows it: the system would not do it (raw(7)).
+    fn send_one(&self, packet: &[u8], way: &mut Way<'_>) -> io::Result<()> {
+        match way.send(self.fd(), packet) {
+            Err(error) if self.kind == Kind::Headers && is_too_big(&error) => {
+                let remote = way.to.read().map(|(remote, _)| remote);
+                let mtu = remote.and_then(|remote| way.paths.mtu(remote));
+                self.send_fragments(packet, mtu.unwrap_or(0) as usize, way)
+                    .unwrap_or(Err(error))
+            }
+            done => done,
+        }
+    }
+
+    /// None if it is not to be fragmented.
+    fn send_fragments(
+        &self,
+        packet: &[u8],
+        mtu: usize,
+        way: &mut Way<'_>,
+    ) -> Option<io::Result<()>> {
+        let fragments = Fragments::new(packet, mtu).ok()?;
+        if fragments.count() == 1 {
+            return None; // it should have fitted
+        }
+        let mut fragment = Vec::new();
+        let mut send = |index| {
+            fragment.resize(fragments.length(index), 0);
+            fragments.write(index, &mut fragment);
+            way.send(self.fd(), &fragment)
+        };
+        Some((0..fragments.count()).try_for_each(&mut send))
+    }
+
     /// Receive what is there; how many packets, None when there is none.
     pub(crate) fn receive(&self, slots: &mut Slots) -> io::Result<Option<usize>> {
-        slots.receive(self.fd(), self.is_v6)
+        let received = slots.receive(self.fd(), self.is_v6);
+        match received {
+            Ok(Some(_)) => received,
+            Ok(None) | Err(_) if self.is_v6 && forget_errors(self.fd()) => Ok(None),
+            _ => received,
+        }
     }
 
     /// The packets that were received, and where they came from.

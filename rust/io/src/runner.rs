@@ -10,6 +10,8 @@ use crate::error::IoError;
 use crate::eventfd::EventFd;
 use crate::interface::{lengthen_queue, InterfaceCounters};
 use crate::mailbox::{Mailbox, Order};
+use crate::notices::Notices;
+use crate::paths::Paths;
 use crate::raw::{Kind, RawPort};
 use crate::tun::Tun;
 use crate::udp::UdpPort;
@@ -39,7 +41,8 @@ enum State {
 }
 
 impl Runner {
-    /// Create the first TUN interface, which has number 0, down and without addresses.
+    /// Create the first TUN interface, which has number 0, down and without addresses. What the plane asks the system of, and
+    /// says to hosts, it does in the network namespace of this call.
     ///
     /// # Errors
     /// No privilege, no /dev/net/tun, a name that is taken.
@@ -60,7 +63,11 @@ impl Runner {
             interfaces: Vec::new(),
             mark,
             mailboxes: mailboxes.collect::<Result<_, _>>()?,
-            ports: Arc::default(),
+            ports: Arc::new(Ports {
+                paths: Paths::open(mark),
+                notices: Notices::open(mark),
+                ..Ports::default()
+            }),
             stop: EventFd::new()?,
             threads: Vec::new(),
             state: State::Ready,

@@ -1,7 +1,7 @@
 //! What every socket of the plane wants: options, and what the system tells of it.
 
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use crate::address::SocketAddress;
 use crate::error::{checked, IoError};
@@ -12,26 +12,10 @@ const BUFFER: libc::c_int = 4 << 20;
 const SK_MEMINFO_DROPS: usize = 8;
 const SK_MEMINFO_VARS: usize = 9;
 
-/// Make it non-blocking, mark what it sends, and never refuse to fragment.
-pub(crate) fn prepare(fd: &OwnedFd, is_v6: bool, mark: u32) -> Result<(), IoError> {
+/// Make it non-blocking, and mark what it sends.
+pub(crate) fn prepare(fd: &OwnedFd, own_mark: u32) -> Result<(), IoError> {
     set_nonblocking(fd)?;
-    let (level, discovery) = if is_v6 {
-        (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER)
-    } else {
-        (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER)
-    };
-    // Our packets may be fragmented on their way: the inner ones were cut to fit already. IPv6 has the same numbers.
-    set_option(
-        fd,
-        level,
-        discovery,
-        libc::IP_PMTUDISC_DONT,
-        "the path MTU discovery",
-    )?;
-    if mark != 0 {
-        let mark = mark as libc::c_int;
-        set_option(fd, libc::SOL_SOCKET, libc::SO_MARK, mark, "SO_MARK")?;
-    }
+    mark(fd, own_mark)?;
     for (forced, plain) in [
         (libc::SO_RCVBUFFORCE, libc::SO_RCVBUF),
         (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF),
@@ -42,6 +26,29 @@ pub(crate) fn prepare(fd: &OwnedFd, is_v6: bool, mark: u32) -> Result<(), IoErro
         }
     }
     Ok(())
+}
+
+/// Have what it sends marked; 0 for not at all.
+pub(crate) fn mark(fd: &OwnedFd, mark: u32) -> Result<(), IoError> {
+    if mark == 0 {
+        return Ok(());
+    }
+    set_option(fd, libc::SOL_SOCKET, libc::SO_MARK, mark, "SO_MARK")
+}
+
+/// Make a socket, which does not block. `what`: for the error.
+pub(crate) fn open(
+    is_v6: bool,
+    kind: libc::c_int,
+    protocol: libc::c_int,
+    what: &str,
+) -> Result<OwnedFd, IoError> {
+    let family = if is_v6 { libc::AF_INET6 } else { libc::AF_INET };
+    let kind = kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: takes no pointers.
+    let fd = checked(unsafe { libc::socket(family, kind, protocol) }, what)?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Have the system tell of each message what its IP header said: where it was sent to, DSCP and ECN, TTL or hop limit.
@@ -69,35 +76,47 @@ pub(crate) fn ask_for_header(fd: &OwnedFd, is_v6: bool) -> Result<(), IoError> {
         .try_for_each(|(option, name)| set_option(fd, level, option, 1, name))
 }
 
-/// The protocol of a socket.
-pub(crate) fn protocol(fd: &OwnedFd) -> Result<libc::c_int, IoError> {
-    let mut protocol: libc::c_int = 0;
-    let mut size = std::mem::size_of_val(&protocol) as libc::socklen_t;
-    let room = (&raw mut protocol).cast();
-    // SAFETY: protocol and size are the room that is there.
-    let done = unsafe {
-        libc::getsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PROTOCOL,
-            room,
-            &raw mut size,
-        )
-    };
-    checked(done, "asking a socket for its protocol")?;
-    Ok(protocol)
+/// Have the system learn path MTUs from the ICMPv6 messages about what this raw socket sends: it does so only for one that
+/// wants to hear of errors (rawv6_err of net/ipv6/raw.c). What is told is not listened to, see
+/// [`crate::message::forget_errors`].
+pub(crate) fn ask_for_errors(fd: &OwnedFd) -> Result<(), IoError> {
+    let (level, option) = (libc::IPPROTO_IPV6, libc::IPV6_RECVERR);
+    set_option(fd, level, option, 1, "IPV6_RECVERR")
 }
 
-pub(crate) fn set_option(
+/// The protocol of a socket.
+pub(crate) fn protocol(fd: &OwnedFd) -> Result<libc::c_int, IoError> {
+    let what = "asking a socket for its protocol";
+    option(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL, what)
+}
+
+/// The value of an option that is an int. `what`: for the error.
+pub(crate) fn option(
     fd: &OwnedFd,
     level: libc::c_int,
     option: libc::c_int,
-    value: libc::c_int,
+    what: &str,
+) -> Result<libc::c_int, IoError> {
+    let mut value: libc::c_int = 0;
+    let mut size = std::mem::size_of_val(&value) as libc::socklen_t;
+    let room = (&raw mut value).cast();
+    // SAFETY: value and size are the room that is there.
+    let done = unsafe { libc::getsockopt(fd.as_raw_fd(), level, option, room, &raw mut size) };
+    checked(done, what)?;
+    Ok(value)
+}
+
+/// Set an option; its value is a number, or several.
+pub(crate) fn set_option<T: Copy>(
+    fd: &OwnedFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: T,
     what: &str,
 ) -> Result<(), IoError> {
-    let size = std::mem::size_of::<libc::c_int>() as libc::socklen_t;
+    let size = std::mem::size_of::<T>() as libc::socklen_t;
     let value = (&raw const value).cast();
-    // SAFETY: the value is an int of the size that is given.
+    // SAFETY: the value has the size that is given, and is only read.
     let done = unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, value, size) };
     if done < 0 {
         return Err(IoError::last(format!("setting {what} on a socket")));

@@ -11,7 +11,9 @@ use caponier_plane::{Arrival, Form, Protocol, Train};
 
 use crate::address::SocketAddress;
 use crate::control::{Control, UDP_GRO};
+use crate::discovery::Discovery;
 use crate::error::IoError;
+use crate::lost::{is_too_big, Lost};
 use crate::message::{receive_message, send_message};
 use crate::patience::Patience;
 use crate::socket::{self, ask_for_header, local_address, prepare, set_option};
@@ -26,6 +28,7 @@ pub(crate) struct UdpPort {
     fd: OwnedFd,
     port: u16,
     is_v6: bool,
+    discovery: Discovery,
     /// Cleared when the system turns out to have no segmentation on the way.
     segments: AtomicBool,
 }
@@ -36,9 +39,10 @@ impl UdpPort {
         let (address, port) = local_address(&fd)?;
         let is_v6 = address.is_ipv6();
         set_option(&fd, libc::SOL_UDP, UDP_GRO, 1, "UDP_GRO")?;
-        prepare(&fd, is_v6, mark)?;
+        prepare(&fd, mark)?;
         ask_for_header(&fd, is_v6)?;
         Ok(Self {
+            discovery: Discovery::new(&fd, is_v6)?,
             fd,
             port,
             is_v6,
@@ -61,14 +65,16 @@ impl UdpPort {
         tunnel.local_port == self.port && tunnel.remote.is_ipv6() == self.is_v6
     }
 
-    /// Send a train; returns how many packets the system did not take.
-    pub(crate) fn send(&self, train: &Train, octets: &[u8], patience: &mut Patience) -> usize {
+    /// Send a train; returns what the system did not take.
+    pub(crate) fn send(&self, train: &Train, octets: &[u8], patience: &mut Patience) -> Lost {
+        self.discovery.set(&self.fd, train.dont_fragment);
         let segment = train.segment.max(1);
         let most = (MAX_DATAGRAM / segment).clamp(1, MAX_SEGMENTS);
-        octets
-            .chunks(segment * most)
-            .map(|batch| self.send_batch(train, batch, segment, patience))
-            .sum()
+        let mut lost = Lost::default();
+        for batch in octets.chunks(segment * most) {
+            lost += self.send_batch(train, batch, segment, patience);
+        }
+        lost
     }
 
     fn send_batch(
@@ -77,23 +83,24 @@ impl UdpPort {
         batch: &[u8],
         segment: usize,
         patience: &mut Patience,
-    ) -> usize {
+    ) -> Lost {
         if batch.len() > segment && self.segments.load(Ordering::Relaxed) {
             match self.send_one(train, batch, Some(segment), patience) {
-                Ok(()) => return 0,
-                // EIO: no checksum offload on the way, for good. EINVAL, EMSGSIZE: the packets must be fragmented, here and now.
+                Ok(()) => return Lost::default(),
+                // EIO: no checksum offload on the way, for good. EINVAL, EMSGSIZE: the packets must be fragmented, here and
+                // now, or are refused one by one.
                 Err(error) if error.raw_os_error() == Some(libc::EIO) => {
                     self.segments.store(false, Ordering::Relaxed)
                 }
-                Err(error)
-                    if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EMSGSIZE)) => {}
-                Err(_) => return batch.len().div_ceil(segment),
+                Err(error) if is_too_big(&error) || error.raw_os_error() == Some(libc::EINVAL) => {}
+                Err(_) => return Lost::others(batch.len().div_ceil(segment)),
             }
         }
-        batch
-            .chunks(segment)
-            .filter(|packet| self.send_one(train, packet, None, patience).is_err())
-            .count()
+        let mut lost = Lost::default();
+        for packet in batch.chunks(segment) {
+            lost.count(&self.send_one(train, packet, None, patience));
+        }
+        lost
     }
 
     fn send_one(

@@ -10,8 +10,11 @@ use crate::error::IoError;
 use crate::eventfd::EventFd;
 use crate::faces::{Face, Faces};
 use crate::frames::Frames;
+use crate::lost::Lost;
 use crate::mailbox::{Mailbox, Order};
 use crate::mmsg::{Slots, BATCH};
+use crate::notices::Notices;
+use crate::paths::Paths;
 use crate::patience::Patience;
 use crate::poller::Poller;
 use crate::raw::RawPort;
@@ -37,6 +40,8 @@ pub(crate) struct Ports {
     pub(crate) raw: Vec<RawPort>,
     /// For packets that bring their IP header. Nothing is read from them.
     pub(crate) whole: Vec<RawPort>,
+    pub(crate) paths: Paths,
+    pub(crate) notices: Notices,
 }
 
 impl Ports {
@@ -243,9 +248,10 @@ impl Worker {
             let octets = self.outbox.octets(train);
             let _turn = train.turn();
             let lost = send(&self.ports, self.share, train, octets, &mut self.patience);
-            if lost > 0 {
-                self.plane.count_drop(Drop::SendFailed, lost as u64);
-            }
+            learn(&self.plane, &self.ports.paths, train, lost);
+        }
+        for (to, message) in self.outbox.notices() {
+            self.ports.notices.send(to, message, &mut self.patience);
         }
         self.outbox.clear();
     }
@@ -311,16 +317,32 @@ impl Worker {
     }
 }
 
-/// Send a train through the first port that carries it; returns how many packets the system did not take.
+/// Count what was lost of a train, and ask for its path MTU where the system says that it was too long.
+///
+/// What brings its own IP header is refused only where the interface is too narrow, not where a router on the way has said
+/// so: its path is asked for once a second while it sends. That costs each such train two locks and a clock.
+fn learn(plane: &Plane, paths: &Paths, train: &Train, lost: Lost) {
+    if lost != Lost::default() {
+        plane.count_drop(Drop::SendFailed, lost.others as u64);
+        plane.count_oversize(train.handle, lost.too_big as u64);
+    }
+    if lost.too_big > 0 || (train.form == Form::Whole && plane.asks_path_mtu(train.handle)) {
+        if let Some(mtu) = paths.mtu(train.tunnel.remote) {
+            plane.learn_path_mtu(train.handle, mtu);
+        }
+    }
+}
+
+/// Send a train through the first port that carries it; returns what the system did not take.
 fn send(
     ports: &Ports,
     share: Share,
     train: &Train,
     octets: &[u8],
     patience: &mut Patience,
-) -> usize {
+) -> Lost {
     if octets.is_empty() {
-        return 0;
+        return Lost::default();
     }
     if let Some(port) = share.order(&ports.udp).find(|port| port.carries(train)) {
         return port.send(train, octets, patience);
@@ -330,7 +352,7 @@ fn send(
         Form::Whole => &ports.whole,
     };
     match share.order(raw).find(|port| port.carries(train)) {
-        Some(port) => port.send(train, octets, patience),
-        None => train.count,
+        Some(port) => port.send(train, octets, &ports.paths, patience),
+        None => Lost::others(train.count),
     }
 }

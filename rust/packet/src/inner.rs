@@ -266,7 +266,7 @@ mod tests {
         ] {
             assert_eq!(overlaps(&v4(6, word, &[0; 24])), expected, "{word:#x}");
             assert!(!overlaps(&v4(17, word, &[0; 24])));
-            let [high, low] = (word << 3 | word >> 13).to_be_bytes();
+            let [high, low] = u16::rotate_left(word, 3).to_be_bytes();
             let fragment = [6, 0, high, low, 0, 0, 0, 9];
             let packet = v6(44, &[&fragment[..], &[0; 24]].concat());
             assert_eq!(overlaps(&packet), expected, "{word:#x}");

@@ -73,8 +73,8 @@ reasons! {
     BadPadding = "bad-padding",
     /// Inbound: a next header that tunnel mode does not carry.
     BadNextHeader = "bad-next-header",
-    /// The packet is outside the SA's selectors (RFC 4301 section 5.2, step 4), or in transport mode has not the SA's
-    /// addresses.
+    /// Inbound: the packet is outside the SA's selectors (RFC 4301 section 5.2, step 4). In both directions: in transport
+    /// mode it has not the SA's addresses (section 4.1).
     SelectorMismatch = "selector-mismatch",
     /// Inbound: congestion on the way that the inner packet's sender cannot be told of (RFC 6040 figure 4).
     Congestion = "congestion",

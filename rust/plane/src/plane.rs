@@ -155,15 +155,22 @@ impl Plane {
         self.read().sad.set_path_mtu(handle, mtu)
     }
 
-    /// The system refused `count` packets of an outbound SA, for they were too long. `mtu`: of the path, where it says.
-    pub fn did_not_fit(&self, handle: u64, count: u64, mtu: Option<u32>) {
-        let tables = self.read();
-        let Some(sa) = tables.sad.outbound(handle) else {
-            return self.count_drop(Drop::TooBig, count);
-        };
-        sa.counters.dropped(Drop::TooBig, count);
-        if let Some(mtu) = mtu {
+    /// Learn the path MTU of an outbound SA from the system; what was learned is believed for ten minutes.
+    pub fn learn_path_mtu(&self, handle: u64, mtu: u32) {
+        if let Some(sa) = self.read().sad.outbound(handle) {
             sa.path.learn(mtu, sa.tunnel.remote, Instant::now());
+        }
+    }
+
+    /// Count packets of an outbound SA that the system refused, for they were too long; of none if it is gone, or they left by
+    /// a BYPASS policy.
+    pub fn count_oversize(&self, handle: u64, count: u64) {
+        match self.read().sad.outbound(handle) {
+            Some(_) if count == 0 => {}
+            Some(sa) => {
+                sa.counters.dropped(Drop::TooBig, count);
+            }
+            None => self.count_drop(Drop::TooBig, count),
         }
     }
 

@@ -247,6 +247,11 @@ impl Plane {
             .map_err(refused)
     }
 
+    /// Tell the path MTU of an outbound SA.
+    fn set_path_mtu(&self, handle: u64, path_mtu: u32) -> PyResult<()> {
+        self.plane.set_path_mtu(handle, path_mtu).map_err(refused)
+    }
+
     /// Remove an inbound SA.
     #[pyo3(signature = (spi, protocol = "esp"))]
     fn remove_inbound(&self, spi: u32, protocol: &str) -> PyResult<()> {

@@ -31,6 +31,8 @@ VERDICTS: Mapping[str, str] = MappingProxyType(
     {
         "unknown-spi": "no key is given for this SPI (RFC 4303 section 3.4.2)",
         "truncated": "too short for the header, IV and ICV of its SA (RFC 4303 section 2)",
+        "malformed": "the IP header or AH is not one, or AH's length is not that of the SA (RFC 4302 section 2.2)",
+        "fragment": "a fragment; reassembly comes first (RFC 4303 section 3.4.1, RFC 4302 section 3.4.1)",
         "bad-icv": "the integrity check failed: changed on the way, or sealed with another key (RFC 4303 section 3.4.4)",
         "replayed": "this sequence number came before (RFC 4303 section 3.4.3)",
         "too-old": "left of the replay window, or the sequence number is 0 (RFC 4303 section 3.4.3)",

@@ -102,7 +102,14 @@ def test_junk_has_a_verdict_with_a_meaning(suite: Suite, junk: bytes, start: int
 
 
 #: What only a gateway meets: it has policies and sockets.
-OF_A_GATEWAY = {"socket-full", "selector-mismatch", "wrong-encapsulation", "keepalive"}
+OF_A_GATEWAY = {
+    "socket-full",
+    "selector-mismatch",
+    "wrong-encapsulation",
+    "congestion",
+    "keepalive",
+    "fragment-overlap",
+}
 
 
 def test_every_inbound_drop_of_the_plane_has_a_meaning() -> None:
@@ -110,7 +117,7 @@ def test_every_inbound_drop_of_the_plane_has_a_meaning() -> None:
     source = (ROOT / "rust" / "plane" / "src" / "drops.rs").read_text()
     inbound = set(re.findall(r'/// Inbound: (?:.*\n\s+///)*.*\n\s+\w+ = "([a-z-]+)",$', source, re.MULTILINE))
     assert len(inbound) >= 8
-    assert inbound | {"malformed-inner"} == set(esp.VERDICTS) | OF_A_GATEWAY
+    assert inbound | {"malformed-inner", "fragment"} == set(esp.VERDICTS) | OF_A_GATEWAY
     assert esp.AUTHENTIC - {OK} <= set(esp.VERDICTS)
 
 

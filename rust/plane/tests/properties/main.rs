@@ -6,6 +6,7 @@ mod bypass;
 mod interfaces;
 mod junk;
 mod lifetimes;
+mod oversize;
 mod packets;
 mod peers;
 mod pipeline;
