@@ -109,6 +109,7 @@ OF_A_GATEWAY = {
     "congestion",
     "keepalive",
     "fragment-overlap",
+    "no-interface",
 }
 
 
