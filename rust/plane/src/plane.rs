@@ -173,10 +173,15 @@ impl Plane {
         }
     }
 
-    /// Count packets of an outbound SA that the system refused, for they were too long.
+    /// Count packets of an outbound SA that the system refused, for they were too long; of none if it is gone, or they left by
+    /// a BYPASS policy.
     pub fn count_oversize(&self, handle: u64, count: u64) {
-        if let Some(sa) = self.read().sad.outbound(handle) {
-            sa.counters.dropped(Drop::TooBig, count);
+        match self.read().sad.outbound(handle) {
+            Some(_) if count == 0 => {}
+            Some(sa) => {
+                sa.counters.dropped(Drop::TooBig, count);
+            }
+            None => self.count_drop(Drop::TooBig, count),
         }
     }
 
