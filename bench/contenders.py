@@ -29,10 +29,12 @@ class Contender(ABC):
     """A tunnel.
 
     Attributes:
+        key: what it is called in the results.
         name: as the tables show it.
         processes: the process ids whose CPU time is counted.
     """
 
+    key: str
     name: str
     processes: list[int] = field(default_factory=list, init=False)
 
@@ -92,12 +94,14 @@ class Caponier(Contender):
     """Two daemons of ours.
 
     Attributes:
-        esp: proposal.
-        encapsulation: ``forced`` for ESP in UDP, ``auto`` for bare ESP.
+        proposal: of the Child SA.
+        encapsulation: ``forced`` for ESP in UDP, ``nat`` for bare ESP, and for AH, which does not pass a NAT.
+        protocol: ``esp`` or ``ah``.
     """
 
-    esp: str = "aes128gcm16"
+    proposal: str = "aes128gcm16"
     encapsulation: str = "forced"
+    protocol: str = "esp"
 
     def start(self, pair: Pair, directory: Path, undo: ExitStack) -> None:
         secret = directory / "bench.psk"
@@ -127,7 +131,8 @@ start = "manual"
 [connection.bench.child.net]
 local = ["{here.network}"]
 remote = ["{there.network}"]
-proposals = ["{self.esp}"]
+protocol = "{self.protocol}"
+proposals = ["{self.proposal}"]
 """
 
 
@@ -251,12 +256,14 @@ class WireguardGo(Contender):
 def contenders() -> list[Contender]:
     """All of them, in the order of the tables."""
     return [
-        Raw("raw link, no encryption"),
-        Caponier("Caponier, AES-128-GCM in UDP"),
-        Caponier("Caponier, ChaCha20-Poly1305 in UDP", esp="chacha20poly1305"),
-        Caponier("Caponier, AES-CBC-128 HMAC-SHA2-256 in UDP", esp="aes128-sha256"),
-        Caponier("Caponier, AES-128-GCM, bare ESP", encapsulation="auto"),
-        StrongSwan("strongSwan user space, AES-128-GCM in UDP"),
-        OpenVpn("OpenVPN, AES-128-GCM"),
-        WireguardGo("wireguard-go"),
+        Raw("raw", "raw link, no encryption"),
+        Caponier("gcm", "Caponier, AES-128-GCM in UDP"),
+        Caponier("chacha", "Caponier, ChaCha20-Poly1305 in UDP", proposal="chacha20poly1305"),
+        Caponier("cbc", "Caponier, AES-CBC-128 HMAC-SHA2-256 in UDP", proposal="aes128-sha256"),
+        Caponier("bare-esp", "Caponier, AES-128-GCM, bare ESP", encapsulation="nat"),
+        Caponier("ah-gmac", "Caponier, AH with AES-128-GMAC", "aes128gmac", "nat", "ah"),
+        Caponier("ah-sha256", "Caponier, AH with HMAC-SHA2-256", "sha256", "nat", "ah"),
+        StrongSwan("strongswan", "strongSwan user space, AES-128-GCM in UDP"),
+        OpenVpn("openvpn", "OpenVPN, AES-128-GCM"),
+        WireguardGo("wireguard-go", "wireguard-go"),
     ]

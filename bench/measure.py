@@ -9,11 +9,13 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from bench.topology import Pair
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PORT = 5201
+_ROOT = Path(__file__).parents[1]
 LOSS = 0.5  #: per cent that still count as none: the receiver's socket alone loses some at these rates
 PROBE_SECONDS = 2  #: of one step of the search for a packet rate
 
@@ -44,6 +46,45 @@ class Rate:
     packets: float
     loss: float
     cpu: float
+
+
+class Beside(TypedDict):
+    """One direction in memory: nanoseconds for each packet, and the bare cipher's time in relation to it."""
+
+    esp: float
+    cipher: float
+    relative: float
+
+
+class MemoryRow(TypedDict):
+    """A suite with packets of one length."""
+
+    suite: str
+    octets: int
+    seal: Beside
+    open: Beside
+
+
+class Memory(TypedDict):
+    """What ``rust/packet/examples/speed.rs`` writes."""
+
+    unit: str
+    runs: int
+    results: list[MemoryRow]
+
+
+def in_memory() -> Memory:
+    """Build and run the example that seals and opens in memory, on one thread, beside the bare cipher.
+
+    Raises:
+        RuntimeError: it does not build or run.
+    """
+    command = ["cargo", "run", "--release", "--locked", "--quiet", "-p", "caponier-packet", "--example", "speed"]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=1800, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"the example speed: {done.stderr[-2000:]}")
+    found: Memory = json.loads(done.stdout)
+    return found
 
 
 def cpu_seconds(processes: list[int]) -> float:

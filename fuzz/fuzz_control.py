@@ -16,7 +16,7 @@ from caponier.api.routes import LONGEST_WAIT, application
 from caponier.daemon.daemon import Daemon, UnknownName
 from fuzz.telling import require_told
 
-PATHS = ("/v1/up", "/v1/down", "/v1/reload", "/v1/version", "/v1/nothing")
+PATHS = ("/v1/up", "/v1/down", "/v1/rekey", "/v1/reload", "/v1/version", "/v1/nothing")
 WORDS = (
     '"connection"',
     '"child"',
@@ -47,7 +47,10 @@ class _Recorder:
         if connection != "office":
             raise UnknownName(f"there is no connection {connection!r}")
 
-    down = up
+    down = rekey = up
+
+    async def rekey_ike(self, connection: str, seconds: float) -> None:
+        await self.up(connection, None, seconds)
 
     def reload(self) -> list[str]:
         return ["nothing changed"]

@@ -107,8 +107,7 @@ class Plane:
         None to copy that of the inner one, or 0 to 63; ``ecn``, False to clear it (RFC 6040 section 4.1);
         ``df``, "copy", "set" or "clear" (RFC 4301 section 8.1): with "clear" the system fragments what is too long for the
         path, and nothing is learned from ICMP. ``path_mtu``: octets of the outer IP packets that the path carries, at least
-        576 (IPv4) or 1280 (IPv6); 0 for unknown. ``clamp``: as of an inbound SA. ``lifetime``: as
-        inbound.
+        576 (IPv4) or 1280 (IPv6); 0 for unknown. ``clamp`` and ``lifetime``: as of an inbound SA.
 
         What does not fit the path MTU, configured or learned, is cut into fragments (IPv4 without DF, tunnel mode), or dropped
         as "too-big" and its sender told by ICMP (RFC 4301 section 8.2.1).

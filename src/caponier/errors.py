@@ -238,4 +238,15 @@ class TemporaryFailure(NegotiationFailed):
 
 
 class ChildSaNotFound(NegotiationFailed):
-    """The Child SA named by the peer does not exist (CHILD_SA_NOT_FOUND)."""
+    """The Child SA named by the peer does not exist (CHILD_SA_NOT_FOUND).
+
+    Args:
+        message: what the peer wants with it.
+        protocol: ESP or AH, its number.
+        spi: as the peer named it, 4 octets.
+    """
+
+    def __init__(self, message: str, *, protocol: int, spi: bytes) -> None:
+        super().__init__(message)
+        self.protocol = protocol
+        self.spi = spi

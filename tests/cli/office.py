@@ -12,9 +12,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "esp-tool.md"
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 
 
-def key_file() -> str:
+def key_file(name: str = "office.keys") -> str:
     """As the page shows it."""
-    _, _, rest = PAGE.read_text().partition("```text\n# office.keys\n")
+    _, _, rest = PAGE.read_text().partition(f"```text\n# {name}\n")
     return rest.partition("```")[0]
 
 
@@ -22,7 +22,7 @@ def furnish(directory: Path) -> Path:
     """Put everything there that the page speaks of."""
     keys = key_file()
     mistaken = keys.replace("aes256gcm16", "aes265gcm16", 1).replace(" c0ffee02", "")
-    for name, text in (("office.keys", keys), ("mistaken.keys", mistaken)):
+    for name, text in (("office.keys", keys), ("mistaken.keys", mistaken), ("hosts.keys", key_file("hosts.keys"))):
         (directory / name).write_text(text)
         (directory / name).chmod(0o600)
     out, back = read_keys(directory / "office.keys")
@@ -32,7 +32,22 @@ def furnish(directory: Path) -> Path:
     forged = two[:-1] + bytes((two[-1] ^ 1,))
     (directory / "sealed.hex").write_text("\n\n".join(packet.hex() for packet in (one, one, forged)) + "\n")
     (directory / "office.pcap").write_bytes(pcap(frames(out, back), step=1_250_000))
+    hosts = read_keys(directory / "hosts.keys")
+    (directory / "hosts.pcap").write_bytes(pcap(hosts_frames(*hosts), step=1_250_000))
     return directory
+
+
+def hosts_frames(by_ah: ManualSa, by_esp: ManualSa) -> list[bytes]:
+    """Two hosts without gateways: a lookup under AH, its answer in ESP, right behind IP and in UDP."""
+    query = ipv4(UDP, udp(b"query", 40000, 53), source=HERE, destination=THERE)
+    bare, encapsulated = sealed(by_esp, *[ipv4(UDP, udp(b"answer", 53, 40000), source=THERE, destination=HERE)] * 2)
+    asked, changed = sealed(by_ah, query, query)
+    return [
+        ethernet(asked),
+        ethernet(bare),
+        ethernet(ipv4(UDP, udp(encapsulated[20:]), source=THERE, destination=HERE)),
+        ethernet(changed[:-1] + bytes((changed[-1] ^ 1,))),
+    ]
 
 
 def echo(kind: int) -> bytes:

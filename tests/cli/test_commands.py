@@ -122,6 +122,8 @@ def test_check_of_a_good_file_as_json(file: Path) -> None:
     assert branch["remote_addresses"] == ["%any"]
     assert office["children"][0] == {
         "name": "lan",
+        "protocol": "esp",
+        "mode": "tunnel",
         "local": ["10.1.0.0/16", "fd00:1::/64"],
         "remote": ["10.2.0.0/16[tcp/443]"],
         "proposals": ["aes256gcm16"],
@@ -443,13 +445,15 @@ def page(**changes: Any) -> str:
         local_id="gw1.example.com",
         remote_id="gw2.example.com",
         remote_addresses=["fe00::2"],
+        interface="vpn0",
         proposals=[],
-        children=[schema.ConfiguredChild(name="lan", local=[], remote=[], proposals=[])],
+        children=[schema.ConfiguredChild(name="lan", protocol="esp", mode="tunnel", local=[], remote=[], proposals=[])],
     )
     usual = schema.Status(
         since=datetime(2026, 6, 1, tzinfo=UTC),
         file="/etc/caponier/caponier.toml",
         interface="cap0",
+        policies=[schema.ConfiguredPolicy(name="printer", action="bypass", local=["0.0.0.0/0"], remote=["10.9.0.9"])],
         connections=[connection],
         ike_sas=[sa()],
         troubles=[],
@@ -467,7 +471,8 @@ def page(**changes: Any) -> str:
 def test_the_status_page_shows_everything() -> None:
     told = page()
     for piece in (
-        "office  up  gw1.example.com to gw2.example.com at fe00::2",
+        "printer  bypass  0.0.0.0/0 to 10.9.0.9",
+        "office  up  gw1.example.com to gw2.example.com at fe00::2, interface vpn0",
         "[fd00::1]:500 to [fe00::2]:4500, NAT here",
         "10.1.0.5[tcp/443] to 10.2.0.0/16[udp]",
         "SPI 0a0b0c0d, 12 packets, 3.4 KiB, dropped: 1 bad-icv, 2 replayed",

@@ -161,6 +161,42 @@ def test_several_packets_cannot_be_octets(office: Path) -> None:
     assert "--binary writes one packet, not 2" in result.stderr
 
 
+def test_protocols_and_modes(office: Path) -> None:
+    """RFC 4302 section 3.1.1, RFC 4303 section 3.1.1: whole IP packets, which open finds the SA of by itself."""
+    for spi, protocol, number in (("7a11c0de", "ah", 51), ("51a7e001", "esp", 50)):
+        text = inner(b"payload").hex().encode()
+        (one,) = lines(run("seal", "-k", "hosts.keys", "--spi", spi, "--json", given=text))
+        assert (one["protocol"], one["spi"], one["packet"][18:20]) == (protocol, int(spi, 16), f"{number:02x}")
+        (opened,) = lines(run("open", "-k", "hosts.keys", "--json", given=one["packet"].encode()))
+        assert (opened["protocol"], opened["verdict"]) == (protocol, OK)
+        assert opened["packet"][40:] == inner(b"payload")[20:].hex()
+        told = run("open", "-k", "hosts.keys", given=one["packet"].encode()).stderr
+        assert told.startswith(f"opened {protocol.upper()} {spi} #1: 10.1.0.2:40000 > 10.2.0.2:443 UDP")
+
+
+def test_transport_mode_is_for_whole_datagrams(office: Path) -> None:
+    """RFC 4303 section 3.3.4."""
+    fragment = ipv4(17, bytes(24), fragment=0x2000).hex().encode()
+    result = run("seal", "-k", "hosts.keys", "--spi", "51a7e001", given=fragment, expected=1)
+    assert "fragment: transport mode is for whole datagrams" in result.stderr
+
+
+def test_ah_in_tunnel_mode_needs_its_ends(office: Path) -> None:
+    """RFC 4302 section 3.1.2."""
+    keys = key_file("hosts.keys").replace('mode = "transport"', "", 1)
+    ends = 'source = "2001:db8::1"\ndestination = "2001:db8::2"\n'
+    for name, text in (("some.keys", keys), ("all.keys", keys.replace("[[sa]]\n", "[[sa]]\n" + ends, 1))):
+        (office / name).write_text(text)
+        (office / name).chmod(0o600)
+    packet = inner(b"payload").hex()
+    result = run("seal", "-k", "some.keys", "--spi", "7a11c0de", given=packet.encode(), expected=1)
+    assert 'hint: add source = "ADDRESS" and destination = "ADDRESS"' in " ".join(result.stderr.split())
+    sealed = run("seal", "-k", "all.keys", "--spi", "7a11c0de", given=packet.encode()).stdout.strip()
+    assert (sealed[:2], sealed[12:14]) == ("60", "33")
+    for name in ("some.keys", "all.keys"):
+        assert run("open", "-k", name, given=sealed.encode()).stdout.strip() == packet
+
+
 # -- keys
 
 
@@ -383,7 +419,7 @@ def test_examples_of_the_page_are_what_comes(office: Path, command: str, shown: 
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 6
     assert {word for command, _ in EXAMPLES for word in ("seal", "open", "decode") if word in command} == set(ESP)
 
 
@@ -405,7 +441,7 @@ def test_every_option_is_on_the_page(name: str) -> None:
 
 def test_every_key_of_the_key_file_is_on_the_page() -> None:
     found = {
-        cells[0].strip("`"): cells[1] for cells in rows(PAGE.read_text().partition("\n## The key file\n")[2])[2:10]
+        cells[0].strip("`"): cells[1] for cells in rows(PAGE.read_text().partition("\n## The key file\n")[2])[2:11]
     }
     assert set(found) == set(SaTable.model_fields)
     for name, field in SaTable.model_fields.items():

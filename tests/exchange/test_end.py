@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from caponier.doi.ikev2 import ExchangeType
+from caponier.doi.ikev2 import ExchangeType, ProtocolId
 from caponier.errors import MisuseError, Silent
 from caponier.protocols.ike.events import IkeSaClosed
 from caponier.protocols.ike.messages.message import decode_header
@@ -140,3 +140,22 @@ def test_a_closed_ike_sa_is_forgotten() -> None:
         assert not host.endpoint._waiting
         assert not host.endpoint._embryos
         assert len(host.endpoint._agenda) == 0
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_child_sa_whose_lifetime_is_over(again: bool) -> None:  # noqa: FBT001
+    """RFC 7296 section 2.8: it is deleted, and where it is still wanted another takes its place."""
+    world = up()
+    (old,) = world.left.installed
+    world.left.endpoint.delete_child(ProtocolId.ESP, old, "its lifetime is over", world.now, again=again)
+    world.settle()
+    world.run(2)
+    assert_tunnel(world, children=int(again))
+    assert old not in world.left.installed
+    assert old in world.left.removed
+    world.left.endpoint.delete_child(
+        ProtocolId.ESP, old, "its lifetime is over", world.now, again=again
+    )  # too late: it is gone
+    world.left.endpoint.delete_child(ProtocolId.AH, next(iter(world.left.installed), 0), "no", world.now, again=again)
+    world.run(2)
+    assert_tunnel(world, children=int(again))

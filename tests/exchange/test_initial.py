@@ -17,7 +17,7 @@ from caponier.protocols.ike.messages.message import decode_message, encode_messa
 from caponier.protocols.ike.messages.payloads import KeyExchange, Notify
 from caponier.protocols.ike.path import Path
 from caponier.protocols.ike.policy import Encapsulation, Limits, Settings
-from tests.exchange.world import LEFT, RIGHT, Weather, World, assert_tunnel, child, connection, up
+from tests.exchange.world import LEFT, RIGHT, Weather, World, assert_tunnel, child, connection, source_nat, up
 
 
 def test_four_messages_make_a_tunnel() -> None:
@@ -193,7 +193,7 @@ def test_one_forged_refusal_does_not_stop_us() -> None:
 
 def test_a_nat_moves_both_to_port_4500() -> None:
     """Section 2.23: the hashes differ, IKE floats to 4500, ESP goes in UDP to where the messages come from."""
-    world = World(middle=_source_nat)
+    world = World(middle=source_nat)
     world.connect(connection("left", anywhere=True), connection("right", anywhere=True))
     world.run(1)
     (ours,), (theirs,) = world.left.sas, world.right.sas
@@ -207,13 +207,6 @@ def test_a_nat_moves_both_to_port_4500() -> None:
     assert world.keepalives == 3
 
 
-def _source_nat(side: str, octets: bytes, path: Path) -> tuple[bytes, Path]:
-    """A NAT in front of the left side: 203.0.113.9, ports 10000 higher."""
-    if side == "left":
-        return octets, replace(path, local=ip_address("203.0.113.9"), local_port=path.local_port + 10_000)
-    return octets, replace(path, remote=LEFT, remote_port=path.remote_port - 10_000)
-
-
 def test_forced_encapsulation() -> None:
     world = up(encapsulation=Encapsulation.FORCED)
     assert all(sa.path.encapsulated for host in (world.left, world.right) for sa in host.installed.values())
@@ -221,7 +214,7 @@ def test_forced_encapsulation() -> None:
 
 def test_a_nat_that_changes_its_mapping_is_followed() -> None:
     """Section 2.23: only fresh authentic messages move the peer."""
-    world = World(middle=_source_nat)
+    world = World(middle=source_nat)
     right = connection("right", anywhere=True)
     world.connect(connection("left", anywhere=True, liveness=5.0), right)
     world.run(1)
@@ -275,3 +268,35 @@ def test_the_initiator_narrows_nothing_and_the_responder_everything() -> None:
     assert_tunnel(world)
     (sa,) = world.left.sas
     assert (sa.children[0].local, sa.children[0].remote) == (("10.1.0.0/24",), ("10.2.0.0/16",))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "in_udp"),
+    [
+        (Encapsulation.AUTO, Encapsulation.AUTO, True),
+        (Encapsulation.AUTO, Encapsulation.NAT, False),
+        (Encapsulation.NAT, Encapsulation.AUTO, False),
+        (Encapsulation.NAT, Encapsulation.FORCED, True),
+    ],
+)
+def test_esp_travels_in_udp_where_both_like_it_better(
+    left: Encapsulation, right: Encapsulation, *, in_udp: bool
+) -> None:
+    """Ours: said within IKE_AUTH, by a Vendor ID (RFC 7296 section 3.12); IKE itself stays where it is without a NAT."""
+    world = World()
+    world.connect(connection("left", encapsulation=left), connection("right", encapsulation=right))
+    world.run(1)
+    assert_tunnel(world)
+    for host in (world.left, world.right):
+        (child,) = host.installed.values()
+        assert child.path.encapsulated is in_udp
+        assert not in_udp or (child.path.local_port, child.path.remote_port) == (4500, 4500)
+    assert world.left.sas[0].path.local_port == (4500 if Encapsulation.FORCED in (left, right) else 500)
+    assert not world.left.sas[0].nat_here
+
+
+def test_a_stranger_does_not_learn_who_we_are() -> None:
+    """No Vendor ID in clear: what is not protected says nothing of the implementation."""
+    world = up()
+    for _, octets, _ in world.sent[:2]:
+        assert b"Caponier" not in octets

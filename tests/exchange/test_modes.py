@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
 from caponier.doi.ikev2 import ExchangeType, IntegrityId, NotifyType, ProtocolId
-from caponier.errors import CaponierError, NoProposalChosen, PeerRejected, WireError
+from caponier.errors import CaponierError, NoProposalChosen, PeerRejected, TsUnacceptable, WireError
 from caponier.mechanisms.negotiation.proposals import (
     DEFAULT_AH_PROPOSALS,
     DEFAULT_ESP_PROPOSALS,
@@ -15,9 +16,9 @@ from caponier.mechanisms.negotiation.proposals import (
     parse_esp_proposal,
 )
 from caponier.protocols.ike.messages.payloads import Notify
-from caponier.protocols.ike.policy import ChildPolicy, Mode
+from caponier.protocols.ike.policy import ChildPolicy, Encapsulation, Handling, Lifetime, Mode
 from caponier.protocols.ike.v2.exchanges import auth
-from tests.exchange.world import World, assert_tunnel, child, connection
+from tests.exchange.world import LEFT, RIGHT, World, assert_tunnel, child, connection, source_nat
 
 LAN = child("lan", "10.1.0.0/16", "10.2.0.0/16")
 HOST = replace(child("host", "192.0.2.1", "192.0.2.2"), mode=Mode.TRANSPORT)
@@ -125,3 +126,92 @@ def test_esn_is_taken_where_both_have_it() -> None:
     ] == [True, False]
     ah = between((replace(LAN, proposals=DEFAULT_AH_PROPOSALS),))
     assert next(iter(ah.left.installed.values())).extended_sequence_numbers
+
+
+# -- NATs
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_ah_does_not_pass_a_nat(second: bool) -> None:  # noqa: FBT001
+    """RFC 3715 section 2.1: the checksum has the addresses in it. The responder refuses, and says which line decides."""
+    children = (LAN, replace(AH, name="open", local=HOST.local, remote=HOST.remote)) if second else (AH,)
+    world = World()
+    world.connect(
+        connection("left", children=children, encapsulation=Encapsulation.FORCED),
+        connection("right", children=tuple(map(mirrored, children))),
+    )
+    world.run(5)
+    assert_tunnel(world, children=int(second))
+    name = "open" if second else "lan"
+    assert any(
+        isinstance(failure.error, NoProposalChosen)
+        and "does not pass a NAT" in failure.error.message
+        and failure.error.setting == f"child.{name}.protocol"
+        for failure in world.right.failures
+    )
+    assert [failure.child for failure in world.left.failures] == [name]
+
+
+def test_transport_mode_through_a_nat() -> None:
+    """RFC 7296 section 2.23.1: each side puts the addresses that it sees into the selectors, and keeps those that the other
+    counted in its checksums (RFC 3948 section 3.1.2)."""
+    nat = ip_address("203.0.113.9")
+    world = World(middle=source_nat)
+    theirs = replace(child("host", str(RIGHT), f"{nat}[tcp]"), mode=Mode.TRANSPORT)
+    world.connect(connection("left", children=(HOST,)), connection("right", children=(theirs,), anywhere=True))
+    world.run(5)
+    (ours,), (seen,) = world.left.installed.values(), world.right.installed.values()
+    assert [(each.start, each.end, each.protocol) for each in ours.local] == [(LEFT, LEFT, 6)]
+    assert [(each.start, each.end) for each in ours.remote] == [(RIGHT, RIGHT)]
+    assert [(each.start, each.end, each.protocol) for each in seen.remote] == [(nat, nat, 6)]
+    assert [(each.start, each.end) for each in seen.local] == [(RIGHT, RIGHT)]
+    assert ours.counted == (RIGHT, nat)
+    assert seen.counted == (LEFT, RIGHT)
+    assert ours.path.encapsulated
+    assert seen.path.encapsulated
+
+
+def test_transport_mode_without_a_nat_counts_as_it_is() -> None:
+    world = between((HOST,))
+    assert [each.counted for each in (*world.left.installed.values(), *world.right.installed.values())] == [None, None]
+
+
+def test_transport_mode_is_between_the_two_hosts() -> None:
+    """RFC 4301 section 4.1: the ends of the SA are the hosts themselves; a network behind one needs a tunnel."""
+    away = replace(LAN, mode=Mode.TRANSPORT)
+    world = between((away,))
+    assert_tunnel(world, children=0)
+    (refusal,) = world.right.failures
+    assert isinstance(refusal.error, TsUnacceptable)
+    assert "between the two hosts" in refusal.error.message
+    assert refusal.error.setting == "child.lan.local"
+
+
+# -- what no peer hears of
+
+
+def test_handling_and_lifetime_reach_the_data_plane() -> None:
+    """RFC 7296 section 2.8: "there is no negotiation of lifetimes"; each side has its own."""
+    ours = replace(LAN, handling=Handling(tfc=None, dscp=46), lifetime=Lifetime(soft_octets=5, hard_octets=6))
+    world = between((ours,), (mirrored(LAN),))
+    (left,), (right,) = world.left.installed.values(), world.right.installed.values()
+    assert (left.handling, left.lifetime) == (ours.handling, ours.lifetime)
+    assert (right.handling, right.lifetime) == (Handling(), Lifetime())
+
+
+@pytest.mark.parametrize("who", ["initiator", "responder"])
+def test_a_peer_that_takes_no_padding_gets_none(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+    """Section 1.3.1: ESP_TFC_PADDING_NOT_SUPPORTED holds for what its sender receives, and not for the other direction."""
+    padding = replace(LAN, handling=Handling(tfc=1000, dscp=46))
+    unsupported = Notify(NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED)
+    if who == "initiator":
+        payloads = auth.IkeAuthRequest.payloads
+        monkeypatch.setattr(auth.IkeAuthRequest, "payloads", lambda self: (*payloads(self), unsupported))
+    else:
+        answer = auth.answer_payloads
+        monkeypatch.setattr(auth, "answer_payloads", lambda *given: (*answer(*given), unsupported))
+    world = between((padding,))
+    (left,), (right,) = world.left.installed.values(), world.right.installed.values()
+    told, untold = (right, left) if who == "initiator" else (left, right)
+    assert told.handling == Handling(tfc=0, dscp=46)
+    assert untold.handling == Handling(tfc=1000, dscp=46)

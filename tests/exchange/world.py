@@ -24,6 +24,7 @@ from caponier.protocols.ike.effects import (
     MoveChildSa,
     ReleaseSpi,
     RemoveChildSa,
+    RetireChildSa,
     Sign,
 )
 from caponier.protocols.ike.endpoint import Endpoint
@@ -73,6 +74,7 @@ def connection(
         children=children or (child("lan", *networks, esp),),
         encapsulation=encapsulation,
         liveness=liveness,
+        rekey=None,
     )
 
 
@@ -84,6 +86,7 @@ class Host:
         self.endpoint = Endpoint(settings, self.random.randbytes, lambda now: EPOCH + timedelta(seconds=now))
         self.events: list[Event] = []
         self.installed: dict[int, ChildSa] = {}
+        self.retired: dict[int, ChildSa] = {}
         self.keys: dict[int, tuple[bytes, ...]] = {}  # of each Child SA, as they were when it was installed
         self.spis: set[int] = set()
         self.removed: list[int] = []
@@ -107,8 +110,10 @@ class Host:
                 self.keys[installed.spi_in] = tuple(
                     secret.expose() for pair in pairs for secret in (pair.encryption, pair.integrity)
                 )
+            case RetireChildSa(_, spi_in):
+                self.retired[spi_in] = self.installed.pop(spi_in)
             case RemoveChildSa(_, spi_in):
-                del self.installed[spi_in]
+                del (self.installed if spi_in in self.installed else self.retired)[spi_in]
                 self.spis.remove(spi_in)
                 self.removed.append(spi_in)
             case MoveChildSa(_, _, path):
@@ -269,3 +274,10 @@ def assert_tunnel(world: World, children: int = 1) -> None:
         assert (outbound, inbound) == (world.right.keys[mine.spi_out][:2], world.right.keys[mine.spi_out][2:])
     for host in (world.left, world.right):
         assert host.spis == set(host.installed)
+
+
+def source_nat(side: str, octets: bytes, path: Path) -> tuple[bytes, Path]:
+    """A NAT in front of the left side: 203.0.113.9, ports 10000 higher."""
+    if side == "left":
+        return octets, replace(path, local=ip_address("203.0.113.9"), local_port=path.local_port + 10_000)
+    return octets, replace(path, remote=LEFT, remote_port=path.remote_port - 10_000)

@@ -138,6 +138,12 @@ class Linux:
             raise RuntimeError(f"inside of user-mode Linux:\n{commands}\n{output}")
         return output
 
+    def start(self, program: str, ready: str) -> None:
+        """Run a program inside until the end, in the background, and wait until it has said that it is ready."""
+        log = self.directory / f"{next(self._numbers)}.log"
+        self.sh(f"({program}) >{log} 2>&1 </dev/null &")
+        self._await(lambda: log.exists() and ready in log.read_text(), 20, f"{program[:200]!r} is not {ready}")
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

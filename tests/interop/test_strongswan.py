@@ -89,14 +89,47 @@ def test_delete(world: Topology, directory: Path, ender: str) -> None:
         assert ping(world.alice, RIGHT.host, count=1, seconds=0.3).received == 0
 
 
-def test_rekeying_is_refused_and_the_tunnel_stays(world: Topology, directory: Path) -> None:
-    """RFC 7296 section 1.3: NO_ADDITIONAL_SAS refuses an exchange, not the IKE SA."""
+@pytest.mark.parametrize("esp", ["aes256gcm16", "aes256gcm16-x25519"])
+@pytest.mark.parametrize("initiator", ["caponier", "strongswan"])
+@pytest.mark.parametrize("rekeyer", ["caponier", "strongswan"])
+def test_a_child_sa_is_rekeyed(world: Topology, directory: Path, initiator: str, rekeyer: str, esp: str) -> None:
+    """RFC 7296 section 1.3.3: new keys, asked for by either side, and the tunnel goes on."""
+    scenario = Scenario(esp=esp, their_esp=esp.replace("x25519", "curve25519"))
+    with pair(world, directory, scenario) as (ours, charon), ours.client() as client:
+        comes_up(ours, charon, initiator)
+        (sa,) = client.status().ike_sas
+        (old,) = sa.children
+        if rekeyer == "caponier":
+            client.rekey("office")
+        else:
+            charon.swanctl("--rekey", "--child", "lan")
+        assert eventually(lambda: [each.spi_in for each in client.status().ike_sas[0].children] != [old.spi_in])
+        assert eventually(lambda: len(client.status().ike_sas[0].children) == 1)
+        carries_traffic(world)
+        assert client.status().troubles == []
+
+
+@pytest.mark.parametrize("initiator", ["caponier", "strongswan"])
+@pytest.mark.parametrize("rekeyer", ["caponier", "strongswan"])
+def test_the_ike_sa_is_rekeyed(world: Topology, directory: Path, initiator: str, rekeyer: str) -> None:
+    """RFC 7296 section 1.3.2: a successor inherits the Child SAs; then it rekeys one of them, and ends."""
     with pair(world, directory, Scenario()) as (ours, charon), ours.client() as client:
-        comes_up(ours, charon, "caponier")
-        charon.swanctl("--rekey", "--child", "lan", check=False)
-        time.sleep(1)
-        assert ping(world.alice, RIGHT.host, count=5).received >= 4
-        assert len(client.status().ike_sas) == 1
+        comes_up(ours, charon, initiator)
+        (old,) = client.status().ike_sas
+        if rekeyer == "caponier":
+            client.rekey("office", ike=True)
+        else:
+            charon.swanctl("--rekey", "--ike", "office")
+        assert eventually(lambda: [sa.spi_i for sa in client.status().ike_sas] not in ([old.spi_i], []))
+        assert eventually(lambda: len(client.status().ike_sas) == 1)
+        (new,) = client.status().ike_sas
+        assert [each.spi_in for each in new.children] == [each.spi_in for each in old.children]
+        assert ping(world.alice, RIGHT.host, count=5).received == 5
+        client.rekey("office")
+        carries_traffic(world)
+        assert client.status().troubles == []
+        client.down("office")
+        assert eventually(lambda: "ESTABLISHED" not in charon.swanctl("--list-sas"))
 
 
 # -- refusals: each names what was offered, what is accepted, and the line to change

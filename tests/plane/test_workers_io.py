@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -175,6 +176,38 @@ def test_tcp_in_both_directions_at_once(steered: Tunnel, carrier: Carrier) -> No
             thread.join(60)
         assert intact == [True] * 3
         assert eventually(steered.agrees), [(end.outbound(), end.inbound()) for end in steered.ends]
+
+
+def plane_threads() -> set[int]:
+    """The ids of this process' threads that carry packets."""
+    found = (path for path in Path("/proc/self/task").iterdir() if (path / "comm").read_text().startswith("plane-"))
+    return {int(path.name) for path in found}
+
+
+def ticks(thread: int) -> int:
+    """The processor's time that a thread had, in the kernel and outside (proc(5): utime and stime)."""
+    fields = Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def test_one_sa_is_opened_by_several_workers(world: Topology) -> None:
+    """One stream of one SA: the worker of its socket has help, and what they write is whole and counted to the last packet.
+
+    All packets come to one socket, and all answers are acknowledgements, a small part of the work.
+    """
+    before = plane_threads()
+    with steered_plane(world.gw2, "left") as right:
+        receivers = plane_threads() - before
+        with steered_plane(world.gw1, "right") as left:
+            ends = End(left, LEFT, RIGHT, sends=1, receives=2), End(right, RIGHT, LEFT, sends=2, receives=1)
+            pair = Tunnel(world, *ends)
+            with pair.protected(GCM, UDP4):
+                assert transfer(world.alice, world.bob, RIGHT.host, octets=300_000_000, filling=b"one way").intact
+                assert eventually(pair.agrees), [(end.outbound(), end.inbound()) for end in pair.ends]
+                assert set(right.drops()) <= {"no-policy"}
+                busy = sorted((ticks(thread) for thread in receivers), reverse=True)
+    assert len(busy) == WORKERS
+    assert busy[1] > 0, busy
 
 
 @pytest.mark.parametrize("carrier", [UDP4, RAW4], ids=lambda carrier: carrier.name)

@@ -27,13 +27,22 @@ from caponier.api import schema
 from caponier.api.check import check
 from caponier.cli.main import app
 from caponier.daemon.config import load
-from caponier.daemon.config.schema import ChildTable, ConnectionTable, DaemonTable, File, LocalTable, RemoteTable
+from caponier.daemon.config.schema import (
+    ChildTable,
+    ConnectionTable,
+    DaemonTable,
+    File,
+    LocalTable,
+    PolicyTable,
+    RemoteTable,
+)
 from caponier.demo.gateways import write_configurations
 from caponier.doi.ikev2 import KeyExchangeId, ProtocolId, TransformType
 from caponier.doi.keywords import KEYWORDS, AlgorithmName
 from caponier.mechanisms.algorithms.catalog import is_implemented
 from caponier.mechanisms.algorithms.packets import carries
 from caponier.mechanisms.negotiation.proposals import (
+    DEFAULT_AH_PROPOSALS,
     DEFAULT_ESP_PROPOSALS,
     DEFAULT_IKE_PROPOSALS,
     Proposal,
@@ -183,6 +192,7 @@ def test_mistakes_are_told_as_shown(block: Block, told: Block, tmp_path: Path) -
 
 TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("## [daemon]", DaemonTable),
+    ("## [[policy]]", PolicyTable),
     ("## [connection.NAME]", ConnectionTable),
     ("## [connection.NAME.local]", LocalTable),
     ("## [connection.NAME.remote]", RemoteTable),
@@ -205,7 +215,7 @@ def test_every_key_is_documented(heading: str, model: type[BaseModel]) -> None:
 
 def test_every_table_is_documented() -> None:
     """A table that the schema gains needs a section."""
-    assert set(File.model_fields) == {"daemon", "connection"}
+    assert set(File.model_fields) == {"daemon", "policy", "connection"}
     of_connection = {name for name, field in ConnectionTable.model_fields.items() if field.is_required()}
     assert of_connection == {"local", "remote", "child"}
 
@@ -248,7 +258,9 @@ def test_weak_algorithms_are_documented() -> None:
             ], keyword
 
 
-@pytest.mark.parametrize(("at", "proposals"), [(0, DEFAULT_IKE_PROPOSALS), (1, DEFAULT_ESP_PROPOSALS)])
+@pytest.mark.parametrize(
+    ("at", "proposals"), [(0, DEFAULT_IKE_PROPOSALS), (1, DEFAULT_ESP_PROPOSALS), (2, DEFAULT_AH_PROPOSALS)]
+)
 def test_defaults_are_documented(at: int, proposals: tuple[Proposal, ...]) -> None:
     shown = _FENCE.findall(section(CONFIGURATION, "### Defaults"))[at][2]
     assert shown.splitlines() == [format_proposal(each) for each in proposals]

@@ -18,6 +18,7 @@ mod paths;
 mod patience;
 mod poller;
 mod raw;
+mod relay;
 mod runner;
 mod socket;
 mod tun;

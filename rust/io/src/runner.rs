@@ -13,6 +13,7 @@ use crate::mailbox::{Mailbox, Order};
 use crate::notices::Notices;
 use crate::paths::Paths;
 use crate::raw::{Kind, RawPort};
+use crate::relay::{Relay, FROM_WORKERS, LEAST_WINDOW};
 use crate::tun::Tun;
 use crate::udp::UdpPort;
 use crate::worker::{Ports, Share, Worker};
@@ -41,8 +42,8 @@ enum State {
 }
 
 impl Runner {
-    /// Create the first TUN interface, which has number 0, down and without addresses. What the plane asks the system of, and
-    /// says to hosts, it does in the network namespace of this call.
+    /// Create the first TUN interface, which has number 0, down and without addresses. What the plane asks the system of,
+    /// and says to hosts, it does in the network namespace of this call.
     ///
     /// # Errors
     /// No privilege, no /dev/net/tun, a name that is taken.
@@ -176,6 +177,7 @@ impl Runner {
     pub fn start(&mut self) -> Result<(), IoError> {
         self.require(State::Ready)?;
         let workers = self.mailboxes.len();
+        let relay = self.relay(workers)?;
         for (index, mailbox) in self.mailboxes.iter().enumerate() {
             let worker = Worker::new(
                 Arc::clone(&self.plane),
@@ -183,6 +185,7 @@ impl Runner {
                 &self.stop,
                 Arc::clone(mailbox),
                 Share { index, workers },
+                relay.clone(),
             )?;
             let thread = std::thread::Builder::new()
                 .name(format!("plane-{index}"))
@@ -195,6 +198,15 @@ impl Runner {
         }
         self.state = State::Running;
         Ok(())
+    }
+
+    /// What the workers help each other by, where there are enough of them.
+    fn relay(&self, workers: usize) -> Result<Option<Arc<Relay>>, IoError> {
+        if workers < FROM_WORKERS {
+            return Ok(None);
+        }
+        self.plane.widen_windows(LEAST_WINDOW);
+        Ok(Some(Arc::new(Relay::new(workers)?)))
     }
 
     fn require(&self, state: State) -> Result<(), IoError> {

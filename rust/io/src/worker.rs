@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caponier_plane::{Drop, Event, Form, Outbox, Plane, Train};
+use caponier_plane::{Arrival, Drop, Event, Form, Outbox, Plane, Train};
 
 use crate::error::IoError;
 use crate::eventfd::EventFd;
@@ -18,6 +18,7 @@ use crate::paths::Paths;
 use crate::patience::Patience;
 use crate::poller::Poller;
 use crate::raw::RawPort;
+use crate::relay::{Arrived, Line, Parcel, Relay};
 use crate::tun::{Tun, MAX_FRAME};
 use crate::udp::UdpPort;
 
@@ -78,6 +79,8 @@ enum Source {
     Stop,
     /// There are orders, or packets have the SA now that they waited for.
     Mailbox,
+    /// A train that another worker received.
+    Parcel,
     /// The queue of this interface.
     Tun(u32),
     Udp(usize),
@@ -99,6 +102,9 @@ pub(crate) struct Worker {
     outbox: Outbox,
     buffer: Vec<u8>,
     slots: Slots,
+    relay: Option<Arc<Relay>>,
+    /// Of the UDP sockets, by their places.
+    lines: Vec<Line>,
 }
 
 impl Worker {
@@ -109,9 +115,13 @@ impl Worker {
         stop: &EventFd,
         mailbox: Arc<Mailbox>,
         share: Share,
+        relay: Option<Arc<Relay>>,
     ) -> Result<Self, IoError> {
         let mut poller = Poller::new()?;
         poller.watch(stop.fd(), Source::Stop)?;
+        if let Some(relay) = &relay {
+            poller.watch(relay.bell(share.index).fd(), Source::Parcel)?;
+        }
         poller.watch(mailbox.wake().fd(), Source::Mailbox)?;
         for place in (0..ports.udp.len()).filter(|place| share.owns(*place)) {
             poller.watch(ports.udp[place].fd(), Source::Udp(place))?;
@@ -119,6 +129,7 @@ impl Worker {
         for place in (0..ports.raw.len()).filter(|place| share.owns(*place)) {
             poller.watch(ports.raw[place].fd(), Source::Raw(place))?;
         }
+        let lines = ports.udp.iter().map(|_| Line::new()).collect();
         Ok(Self {
             plane,
             faces: Faces::default(),
@@ -132,13 +143,15 @@ impl Worker {
             outbox: Outbox::new(),
             buffer: vec![0; MAX_FRAME],
             slots: Slots::new(),
+            relay,
+            lines,
         })
     }
 
     /// Carry packets until told to stop.
     pub(crate) fn run(mut self) {
         loop {
-            let count = self.poller.wait();
+            let count = self.sleep();
             self.patience.renew();
             for number in 0..count {
                 match self.poller.ready(number) {
@@ -150,11 +163,30 @@ impl Worker {
         }
     }
 
+    /// Wait until something is ready; others may give us something to do meanwhile.
+    fn sleep(&mut self) -> usize {
+        let Some(relay) = self.relay.clone() else {
+            return self.poller.wait();
+        };
+        relay.rest(self.share.index);
+        let count = self.poller.wait();
+        if let Some(parcel) = relay.rise(self.share.index) {
+            self.open_parcel(&relay, parcel);
+        }
+        count
+    }
+
     fn turn(&mut self, place: usize, source: Source) {
         let done = match source {
             Source::Stop => Ok(()),
             Source::Mailbox => {
                 self.obey();
+                Ok(())
+            }
+            Source::Parcel => {
+                self.relay
+                    .iter()
+                    .for_each(|relay| relay.bell(self.share.index).lower());
                 Ok(())
             }
             Source::Tun(number) => self.seal_turn(number),
@@ -265,16 +297,65 @@ impl Worker {
     }
 
     fn open_trains(&mut self, index: usize) -> io::Result<()> {
-        for _ in 0..UDP_TURN {
+        for round in 0..UDP_TURN {
             let received = self.ports.udp[index].receive(&mut self.buffer)?;
             let Some((count, segment, arrival)) = received else {
                 break;
             };
+            // The first is ours: with nothing behind it there is no need for help.
+            if round > 0 && self.hand_over(index, count, segment, arrival) {
+                continue;
+            }
             let train = &mut self.buffer[..count];
             self.plane.open(train, segment, &arrival, &mut self.faces);
-            self.write_closed();
+            self.write_in_turn(index);
         }
         Ok(())
+    }
+
+    /// Hand the train in the buffer to a worker that sleeps; false if it stays ours.
+    fn hand_over(&mut self, index: usize, count: usize, segment: usize, arrival: Arrival) -> bool {
+        let Some(relay) = self.relay.clone() else {
+            return false;
+        };
+        if !relay.has_idle(self.share.index) {
+            return false;
+        }
+        self.write_all(); // what is under construction came before
+        let train = Arrived {
+            buffer: std::mem::take(&mut self.buffer),
+            count,
+            segment,
+            arrival,
+        };
+        let handed = relay.hand_over(self.share.index, &mut self.lines[index], train);
+        let is_away = handed.is_ok();
+        self.buffer = handed.unwrap_or_else(|train| train.buffer);
+        is_away
+    }
+
+    /// Write what our own train made, behind those that others still have.
+    fn write_in_turn(&mut self, index: usize) {
+        let line = &mut self.lines[index];
+        if line.is_clear() {
+            return self.write_closed();
+        }
+        let turn = line.own_turn();
+        let failed = self.faces.write_all();
+        drop(turn);
+        self.count_failed(failed);
+    }
+
+    /// Open a train that another worker received, and write it when its turn comes.
+    fn open_parcel(&mut self, relay: &Relay, mut parcel: Parcel) {
+        let train = &mut parcel.train;
+        let octets = &mut train.buffer[..train.count];
+        self.plane
+            .open(octets, train.segment, &train.arrival, &mut self.faces);
+        let turn = parcel.turn();
+        self.write_all();
+        drop(turn);
+        relay.give_back(parcel);
     }
 
     fn open_raw_turn(&mut self, index: usize) -> io::Result<()> {

@@ -50,4 +50,4 @@ pub use plane::Plane;
 pub use selector::Selector;
 pub use standalone::{Opener, Sealer};
 pub use transforms::Association;
-pub use turns::Turn;
+pub use turns::{Turn, Turns};

@@ -1,6 +1,7 @@
 //! The plane as the control side sees it. The data path is in `outbound` and `inbound`.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
@@ -29,6 +30,7 @@ use crate::spd::{Policy, Spd};
 /// takes it for writing, for work that does not grow with the number of SAs or policies. So when a call that removes
 /// an SA returns, no packet is under way with its keys, and they are wiped.
 pub struct Plane {
+    least_window: AtomicU32,
     tables: RwLock<Tables>,
     pub(crate) drops: DropCounters,
     pub(crate) events: Events,
@@ -90,6 +92,7 @@ impl Plane {
     /// Make a plane without SAs and policies: it drops everything.
     pub fn new() -> Self {
         Self {
+            least_window: AtomicU32::new(0),
             tables: RwLock::new(Tables {
                 sad: Sad::new(),
                 spd: Spd::new(),
@@ -114,7 +117,15 @@ impl Plane {
     /// # Errors
     /// A reserved or used SPI, or parameters that make no SA.
     pub fn install_inbound(&self, p: InboundParameters) -> Result<(), PlaneError> {
-        self.write().sad.install_inbound(&p)
+        let least_window = self.least_window.load(Ordering::Relaxed);
+        self.write().sad.install_inbound(&p, least_window)
+    }
+
+    /// Give the inbound SAs that are installed from here on replay windows of so many packets at least: their packets are
+    /// opened side by side, and less in order than they came. "The receiver ... may choose" a larger one (RFC 4303 section
+    /// 3.4.3).
+    pub fn widen_windows(&self, packets: u32) {
+        self.least_window.store(packets, Ordering::Relaxed);
     }
 
     /// Add an outbound SA; returns its handle, which is never used again.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use caponier_packet::inner::Inner;
 use caponier_packet::mss;
+use caponier_packet::replay;
 use caponier_packet::transform::Shape;
 use caponier_packet::transport::nat::RealAddresses;
 use caponier_packet::transport::{Form, PlainHeader};
@@ -51,7 +52,7 @@ pub(crate) struct Inbound {
 }
 
 impl Inbound {
-    fn new(p: &InboundParameters) -> Result<Self, PlaneError> {
+    fn new(p: &InboundParameters, least_window: u32) -> Result<Self, PlaneError> {
         same_family(p.local_address, p.remote_address)?;
         let association = Association {
             protocol: p.protocol,
@@ -60,8 +61,12 @@ impl Inbound {
             keys: &p.keys,
             width: p.width,
         };
+        if !replay::SIZES.contains(&p.replay_window) {
+            return Err(PlaneError::ReplayWindow(p.replay_window));
+        }
+        let window = p.replay_window.max(least_window);
         Ok(Self {
-            opener: Opener::new(association, p.replay_window)?,
+            opener: Opener::new(association, window)?,
             mode: p.mode,
             nat: p.nat,
             ecn: p.ecn,
@@ -267,12 +272,18 @@ impl Sad {
         self.outbound.get(handle)
     }
 
-    pub(crate) fn install_inbound(&mut self, p: &InboundParameters) -> Result<(), PlaneError> {
+    /// `least_window`: packets that its replay window has at least, whatever the parameters say.
+    pub(crate) fn install_inbound(
+        &mut self,
+        p: &InboundParameters,
+        least_window: u32,
+    ) -> Result<(), PlaneError> {
         let key = (p.protocol, p.spi);
         if self.inbound.contains_key(&key) {
             return Err(PlaneError::DuplicateSpi(p.spi, p.protocol));
         }
-        self.inbound.insert(key, Inbound::new(p)?.into());
+        self.inbound
+            .insert(key, Inbound::new(p, least_window)?.into());
         Ok(())
     }
 

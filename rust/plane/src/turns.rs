@@ -12,14 +12,15 @@ use std::time::{Duration, Instant};
 /// A worker that takes longer has a stuck socket or no core at all: the others go on without it.
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// The turns of one SA.
+/// The turns of what has an order: the packets of an outbound SA, the trains of a socket.
 #[derive(Debug)]
-pub(crate) struct Turns {
+pub struct Turns {
     /// All numbers below this were sent, or never will be.
     next: AtomicU64,
     waiting: AtomicUsize,
     lock: Mutex<()>,
     passed: Condvar,
+    longest: Duration,
 }
 
 /// A worker's turn: it passes when this is dropped.
@@ -31,32 +32,40 @@ pub struct Turn<'a> {
 
 impl Turns {
     /// `first`: the first number that will be sent.
-    pub(crate) fn new(first: u64) -> Self {
+    pub fn new(first: u64) -> Self {
         Self {
             next: AtomicU64::new(first),
             waiting: AtomicUsize::new(0),
             lock: Mutex::new(()),
             passed: Condvar::new(),
+            longest: LONGEST,
         }
     }
 
+    /// Wait at most so long for a turn, instead of 50 ms.
+    #[must_use]
+    pub fn with_patience(self, longest: Duration) -> Self {
+        Self { longest, ..self }
+    }
+
     /// Wait for the turn of the numbers from `first` to `after`, which is behind the last.
-    pub(crate) fn await_turn(&self, first: u64, after: u64) -> Turn<'_> {
+    pub fn await_turn(&self, first: u64, after: u64) -> Turn<'_> {
         if !self.has_come(first) {
             self.sleep_until(first);
         }
         Turn { turns: self, after }
     }
 
+    /// Whether everything below this number is done.
     // Sequentially consistent, as are the other accesses: either the one that passes its turn sees us waiting, or we see
     // that it has passed.
-    fn has_come(&self, first: u64) -> bool {
+    pub fn has_come(&self, first: u64) -> bool {
         self.next.load(Ordering::SeqCst) >= first
     }
 
     #[cold]
     fn sleep_until(&self, first: u64) {
-        let deadline = Instant::now() + LONGEST;
+        let deadline = Instant::now() + self.longest;
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let mut guard = self.lock();
         while !self.has_come(first) {

@@ -15,7 +15,8 @@ def check(file: Path) -> schema.Check:
     except InvalidConfiguration as error:
         return schema.Check(file=str(file), valid=False, findings=findings(error))
     connections = [convert.connection(each) for each in configuration.connections.values()]
-    return schema.Check(file=str(file), valid=True, connections=connections)
+    policies = [convert.policy(each) for each in configuration.policies]
+    return schema.Check(file=str(file), valid=True, policies=policies, connections=connections)
 
 
 def findings(error: InvalidConfiguration) -> list[schema.Finding]:

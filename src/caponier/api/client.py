@@ -75,6 +75,14 @@ class Client:
         """
         self._order("/v1/down", schema.Request(connection=connection, child=child, seconds=seconds))
 
+    def rekey(self, connection: str, child: str | None = None, seconds: float = 30.0, *, ike: bool = False) -> None:
+        """Give the Child SAs of a connection new keys, or its IKE SA, and wait until the old ones are gone.
+
+        Raises:
+            Refused: why there are none.
+        """
+        self._order("/v1/rekey", schema.Request(connection=connection, child=child, seconds=seconds, ike=ike))
+
     def reload(self) -> list[str]:
         """Let the daemon read its configuration again; what changed."""
         return self._ask(schema.Done, "POST", "/v1/reload").text

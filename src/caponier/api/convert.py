@@ -14,6 +14,7 @@ from caponier.daemon.engines.base import SaTraffic, Traffic
 from caponier.errors import CaponierError, NegotiationFailed, PeerRejected
 from caponier.mechanisms.negotiation.proposals import format_proposal
 from caponier.mechanisms.negotiation.selectors import format_selector
+from caponier.mechanisms.negotiation.spd import SpdEntry
 from caponier.protocols.ike.events import ChildSaStatus, IkeSaStatus
 from caponier.protocols.ike.policy import ChildPolicy, Connection
 
@@ -70,6 +71,7 @@ def status(found: daemon.Snapshot) -> schema.Status:
         since=found.since,
         file=str(found.configuration.file),
         interface=found.interface,
+        policies=[policy(each) for each in found.configuration.policies],
         connections=[connection(each) for each in found.configuration.connections.values()],
         ike_sas=[_ike_sa(each, found) for each in found.ike_sas],
         troubles=[trouble(each) for each in found.troubles],
@@ -77,6 +79,16 @@ def status(found: daemon.Snapshot) -> schema.Status:
         drops=dict(found.drops),
         plane_drops=dict(found.plane_drops),
         warnings=found.warnings,
+    )
+
+
+def policy(found: SpdEntry) -> schema.ConfiguredPolicy:
+    """A policy before all connections."""
+    return schema.ConfiguredPolicy(
+        name=found.name,
+        action=found.action.value,
+        local=[format_selector(each) for each in found.local],
+        remote=[format_selector(each) for each in found.remote],
     )
 
 
@@ -88,6 +100,7 @@ def connection(found: Connection) -> schema.ConfiguredConnection:
         local_id=found.local.identity.text,
         remote_id=found.remote.identity.text,
         remote_addresses=[str(address) for address in found.remote.addresses] or ["%any"],
+        interface=found.attachment.interface,
         proposals=[format_proposal(each) for each in found.proposals],
         children=[_configured_child(each) for each in found.children],
     )
@@ -96,6 +109,8 @@ def connection(found: Connection) -> schema.ConfiguredConnection:
 def _configured_child(found: ChildPolicy) -> schema.ConfiguredChild:
     return schema.ConfiguredChild(
         name=found.name,
+        protocol=found.protocol.name.lower(),
+        mode=found.mode.value,
         local=[format_selector(each) for each in found.local],
         remote=[format_selector(each) for each in found.remote],
         proposals=[format_proposal(each) for each in found.proposals],

@@ -35,6 +35,7 @@ def application(daemon: Daemon) -> Starlette:
             Route("/v1/events", api.events),
             Route("/v1/up", api.up, methods=["POST"]),
             Route("/v1/down", api.down, methods=["POST"]),
+            Route("/v1/rekey", api.rekey, methods=["POST"]),
             Route("/v1/reload", api.reload, methods=["POST"]),
         ],
         exception_handlers={CaponierError: _refusal, Exception: _refusal},
@@ -71,6 +72,15 @@ class _Api:
     async def down(self, request: Request) -> Response:
         asked = await _asked(request)
         await self._daemon.down(asked.connection, asked.child, min(asked.seconds, LONGEST_WAIT))
+        return _json(schema.Done())
+
+    async def rekey(self, request: Request) -> Response:
+        asked = await _asked(request)
+        seconds = min(asked.seconds, LONGEST_WAIT)
+        if asked.ike:
+            await self._daemon.rekey_ike(asked.connection, seconds)
+        else:
+            await self._daemon.rekey(asked.connection, asked.child, seconds)
         return _json(schema.Done())
 
     async def reload(self, request: Request) -> Response:

@@ -110,6 +110,8 @@ class ConfiguredChild(Model):
     """A Child SA that is configured."""
 
     name: str
+    protocol: str
+    mode: str
     local: list[str]
     remote: list[str]
     proposals: list[str]
@@ -123,8 +125,18 @@ class ConfiguredConnection(Model):
     local_id: str
     remote_id: str
     remote_addresses: list[str]
+    interface: str | None  #: of its own
     proposals: list[str]
     children: list[ConfiguredChild]
+
+
+class ConfiguredPolicy(Model):
+    """A policy that is asked before all connections."""
+
+    name: str
+    action: str
+    local: list[str]
+    remote: list[str]
 
 
 class Status(Model):
@@ -133,6 +145,7 @@ class Status(Model):
     since: datetime
     file: str
     interface: str
+    policies: list[ConfiguredPolicy]
     connections: list[ConfiguredConnection]
     ike_sas: list[IkeSa]
     troubles: list[Trouble]
@@ -180,15 +193,17 @@ class Check(Model):
     file: str
     valid: bool
     findings: list[Finding] = []
+    policies: list[ConfiguredPolicy] = []
     connections: list[ConfiguredConnection] = []
 
 
 class Request(Model):
-    """What ``up`` and ``down`` are asked with."""
+    """What ``up``, ``down`` and ``rekey`` are asked with."""
 
     connection: str
     child: str | None = None
     seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    ike: bool = Field(default=False, description="the IKE SA instead of its Child SAs")
 
 
 class Done(Model):

@@ -1,4 +1,4 @@
-"""``caponier esp``: ESP for people and scripts, without a daemon, by the code that carries the traffic."""
+"""``caponier esp``: ESP and AH for people and scripts, without a daemon, by the code that carries the traffic."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # what a command needs is loaded when it runs: the others sta
 
 app = typer.Typer(
     name="esp",
-    help="Seal and open ESP packets, and decode captures of them, with keys that you have.",
+    help="Seal and open packets of ESP and AH, and decode captures of them, with keys that you have.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -68,7 +68,9 @@ def seal(
     json: Json = False,
     insecure_permissions: InsecurePermissions = False,
 ) -> None:
-    r"""Seal IP packets: print the ESP packets that carry them, without outer headers.
+    r"""Seal IP packets: print what carries them, for ESP in tunnel mode without outer headers.
+
+    AH and transport mode make whole IP packets of them.
 
     INPUT holds one packet in its octets, or packets in hexadecimal with
     blank lines between them; these get consecutive sequence numbers.
@@ -131,9 +133,10 @@ def open_(
     json: Json = False,
     insecure_permissions: InsecurePermissions = False,
 ) -> None:
-    r"""Open ESP packets: print the IP packets in them, or why they are refused.
+    r"""Open packets of ESP and AH: print the IP packets in them, or why they are refused.
 
-    INPUT is as for seal; a packet begins with its SPI, without outer headers.
+    INPUT is as for seal; a packet begins with its IP header, and then may
+    have ESP in UDP, or, of ESP in tunnel mode, with its SPI.
     The inner packets go to standard output, what they are to standard error.
     The exit code is 1 if any packet is refused.
 
@@ -145,7 +148,8 @@ def open_(
     from caponier.cli.esp_keys import by_spi_alone  # noqa: PLC0415
     from caponier.cli.esp_pages import opened_text  # noqa: PLC0415
     from caponier.cli.esp_schema import Opened  # noqa: PLC0415
-    from caponier.protocols.esp import OK, InboundSas, open_alone  # noqa: PLC0415
+    from caponier.protocols.captures.alone import open_alone  # noqa: PLC0415
+    from caponier.protocols.esp import OK, InboundSas  # noqa: PLC0415
 
     sas = InboundSas(by_spi_alone(_read_keys(keys, insecure_permissions=insecure_permissions)), replay_window)
     found = [open_alone(sas, octets) for octets in read_packets(packets)]
@@ -178,10 +182,10 @@ def decode(
     json: Json = False,
     insecure_permissions: InsecurePermissions = False,
 ) -> None:
-    r"""Decode a capture: a line for each ESP packet, with what was inside, and a summary for each SPI.
+    r"""Decode a capture: a line for each packet of ESP and AH, with what was inside, and a summary for each SPI.
 
     It may be of Ethernet with VLANs, of Linux's "any", loopback, or raw IP;
-    IPv4 and IPv6; ESP right behind IP or in UDP. IP fragments are counted,
+    IPv4 and IPv6; ESP right behind IP or in UDP, and AH. IP fragments are counted,
     not reassembled. Its size does not matter. Where it is broken, what stands
     before that is decoded, and the exit code is 1.
 

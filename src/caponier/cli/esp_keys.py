@@ -43,7 +43,7 @@ def _spi(value: object) -> object:
 
 
 class SaTable(Table):
-    """``[[sa]]``: one SA, which is one direction of a tunnel (RFC 4301 section 4.1)."""
+    """``[[sa]]``: one SA, which is one direction (RFC 4301 section 4.1)."""
 
     spi: Annotated[int, BeforeValidator(_spi)] = Field(
         ge=FIRST_SPI, le=LAST_SPI, description='the SPI in its packets, hexadecimal: "0xd6fec5af"'
@@ -54,7 +54,8 @@ class SaTable(Table):
     esn: bool = Field(default=False, description="whether its sequence numbers have 64 bits")
     protocol: Literal["esp", "ah"] = Field(default="esp", description="the protocol; ah does not encrypt")
     mode: Literal["tunnel", "transport"] = Field(default="tunnel", description="the mode")
-    destination: str | None = Field(default=None, description="where it leads, if another SA has the same SPI")
+    destination: str | None = Field(default=None, description="the outer address to which it leads")
+    source: str | None = Field(default=None, description="the outer address that it comes from")
 
 
 class KeyFile(Table):
@@ -129,6 +130,7 @@ class _Composer:
         encryption_key = self._attempt(index, "key", lambda: _octets(table.key))
         integrity_key = self._attempt(index, "integrity_key", lambda: _octets(table.integrity_key))
         destination = self._attempt(index, "destination", lambda: _address(table.destination))
+        source = self._attempt(index, "source", lambda: _address(table.source))
         self._attempt(index, "spi", lambda: self._check_different(table))
         if suite is None or encryption_key is None or integrity_key is None:
             return None
@@ -136,7 +138,8 @@ class _Composer:
         self._attempt(index, "integrity_key", lambda: _check_integrity_key(suite, integrity_key))
         if len(self.findings) > before:
             return None
-        sa = ManualSa(table.spi, suite, encryption_key, integrity_key, table.mode == "transport", destination)
+        is_transport = table.mode == "transport"
+        sa = ManualSa(table.spi, suite, encryption_key, integrity_key, is_transport, destination, source)
         return sa if self._attempt(index, "suite", lambda: opener(sa)) else None
 
     def _attempt(self, index: str, key: str, make: Callable[[], T]) -> T | None:

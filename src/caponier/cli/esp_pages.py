@@ -9,10 +9,11 @@ from typer import style
 
 from caponier.cli.esp_schema import format_time
 from caponier.cli.terminal import amount
+from caponier.protocols.captures.alone import Opened
 from caponier.protocols.captures.decode import CUT_SHORT, UNKNOWN_SPI, Decoder, Row, Tally
 from caponier.protocols.captures.ip import read_ip
 from caponier.protocols.captures.ipsec import Passed
-from caponier.protocols.esp import AUTHENTIC, OK, VERDICTS, Opened
+from caponier.protocols.esp import AUTHENTIC, OK, VERDICTS
 
 MOST_UNKNOWN = 20  #: SPIs without keys that are shown to people
 _COLORS = {OK: "green", UNKNOWN_SPI: "yellow", CUT_SHORT: "yellow", "dummy": "cyan"}
@@ -39,7 +40,7 @@ class Lines:
         verdict = row.verdict.ljust(self._verdict)
         if self._in_color:
             verdict = style(verdict, fg=_COLORS.get(row.verdict, "red"))
-        spi = f"{row.outer.protocol.name} {row.spi:08x}"
+        spi = f"{row.outer.protocol.name:<3} {row.spi:08x}"
         inner = "" if row.inner is None else row.inner.text
         return f"{time}  {ends:<{self._ends}}  {spi} {sequence:<{self._sequence}}  {verdict}  {inner}".rstrip()
 
@@ -98,7 +99,7 @@ def _hints(decoder: Decoder) -> Iterator[str]:
 def opened_text(opened: Opened) -> Text:
     """What came of a packet."""
     header, inner = opened.header, read_ip(opened.inner)
-    name = "" if header is None else f" ESP {header.spi:08x} #{header.sequence}"
+    name = "" if header is None else f" {opened.protocol.name} {header.spi:08x} #{header.sequence}"
     if opened.verdict == OK:
         return Text.assemble(("opened", "bold green"), f"{name}: {'' if inner is None else inner.text}")
     return Text.assemble((opened.verdict, "bold red"), f"{name}: {VERDICTS.get(opened.verdict, 'refused')}")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from caponier.doi.ikev2 import ProtocolId
 from caponier.protocols import esp
+from caponier.protocols.captures import alone
 from caponier.protocols.captures.decode import Decoder, Row, Tally
 from caponier.protocols.captures.files import SECOND
 from caponier.protocols.captures.ip import IpPacket, read_ip
@@ -60,6 +61,7 @@ class Sealed(Model):
 class Opened(Model):
     """A line of ``caponier esp open``."""
 
+    protocol: str
     spi: int | None
     sequence: int | None
     verdict: str
@@ -67,9 +69,10 @@ class Opened(Model):
     inner: Inner | None
 
     @classmethod
-    def of(cls, opened: esp.Opened) -> Opened:
+    def of(cls, opened: alone.Opened) -> Opened:
         packet = read_ip(opened.inner)
         return cls(
+            protocol=protocol_name(opened.protocol),
             spi=None if opened.header is None else opened.header.spi,
             sequence=None if opened.header is None else opened.header.sequence,
             verdict=opened.verdict,

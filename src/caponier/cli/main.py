@@ -113,6 +113,34 @@ def down(
 
 @app.command()
 @errors_are_told
+def rekey(
+    connection: ConnectionName,
+    child: ChildName = None,
+    *,
+    ike: Annotated[bool, typer.Option("--ike", help="The IKE SA; the Child SAs keep their keys.")] = False,
+    socket: Socket = DEFAULT_SOCKET,
+    timeout: Seconds = 30.0,
+    json: Json = False,
+) -> None:
+    """Give the Child SAs of a connection new keys, or one of them, or the IKE SA; wait until the old ones are gone."""
+    with Client(socket) as client:
+        with err.status(Text(f"rekeying {connection}"), spinner="dots"):
+            client.rekey(connection, child, timeout, ike=ike)
+        status = client.status()
+    if json:
+        print_json(status)
+        return
+    for sa in (sa for sa in status.ike_sas if sa.connection == connection):
+        if ike:
+            out.print(Text.assemble(("rekeyed", "bold green"), f": {connection}, IKE SA {sa.spi_i}_{sa.spi_r}"))
+            continue
+        for each in (each for each in sa.children if child in (None, each.name)):
+            spis = f"SPI {each.spi_in:08x} in, {each.spi_out:08x} out"
+            out.print(Text.assemble(("rekeyed", "bold green"), f": {connection} {each.name}, {spis}"))
+
+
+@app.command()
+@errors_are_told
 def status(*, socket: Socket = DEFAULT_SOCKET, json: Json = False) -> None:
     """Show what is up, what it carries, and why the rest is not up."""
     with Client(socket) as client:

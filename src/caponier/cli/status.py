@@ -6,13 +6,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from caponier.api.schema import ChildSa, ConfiguredConnection, IkeSa, Status, Traffic
+from caponier.api.schema import ChildSa, ConfiguredConnection, ConfiguredPolicy, IkeSa, Status, Traffic
 from caponier.cli.terminal import amount, problem_text, span
 
 
 def render(status: Status) -> RenderableType:
     """The whole status."""
     parts: list[RenderableType] = [Text(f"{status.file}, interface {status.interface}", "dim")]
+    parts += map(_policy, status.policies)
     if not status.connections:
         parts.append(Text("no connection is configured", "yellow"))
     parts += [_connection(connection, status) for connection in status.connections]
@@ -26,6 +27,11 @@ def render(status: Status) -> RenderableType:
         ]
     parts.append(_footer(status))
     return Group(*parts)
+
+
+def _policy(policy: ConfiguredPolicy) -> Text:
+    ends = f"{', '.join(policy.local)} to {', '.join(policy.remote)}"
+    return Text.assemble((policy.name, "bold"), "  ", (policy.action, "cyan"), f"  {ends}")
 
 
 def _connection(connection: ConfiguredConnection, status: Status) -> RenderableType:
@@ -49,9 +55,9 @@ def _headline(connection: ConfiguredConnection, sas: list[IkeSa]) -> Text:
     else:
         state, style = sas[0].phase if sas else "down", "bold yellow" if sas else "bold red"
     peer = ", ".join(connection.remote_addresses)
-    return Text.assemble(
-        (connection.name, "bold"), "  ", (state, style), f"  {connection.local_id} to {connection.remote_id} at {peer}"
-    )
+    way = f", interface {connection.interface}" if connection.interface else ""
+    ends = f"  {connection.local_id} to {connection.remote_id} at {peer}{way}"
+    return Text.assemble((connection.name, "bold"), "  ", (state, style), ends)
 
 
 def _ike_sa(sa: IkeSa) -> RenderableType:

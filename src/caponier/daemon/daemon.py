@@ -6,23 +6,35 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from functools import partial
 from typing import Self
 
 from caponier.daemon import health
+from caponier.daemon.audit import audit_text
 from caponier.daemon.config import Configuration, Place, load
 from caponier.daemon.config.schema import MOST_WORKERS
 from caponier.daemon.driver import Driver
-from caponier.daemon.engines.base import Acquire, SaTraffic, SequenceExhausted
+from caponier.daemon.engines.base import (
+    Acquire,
+    EngineEvent,
+    LifetimeReached,
+    PacketDropped,
+    PeerMoved,
+    SaTraffic,
+    SequenceExhausted,
+)
 from caponier.daemon.engines.userspace import UserspaceEngine
 from caponier.daemon.guard import Guard
 from caponier.daemon.journal import Journal, Trouble
+from caponier.daemon.lifetimes import Lifetimes
 from caponier.daemon.policies import Policies
 from caponier.daemon.routes import Routes
-from caponier.daemon.sockets import Sockets, open_sockets
+from caponier.daemon.sockets import Sockets, open_sockets, path_mtu
+from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import CaponierError, EngineError, MisuseError
 from caponier.protocols.ike.events import (
     ChildSaInstalled,
@@ -34,10 +46,11 @@ from caponier.protocols.ike.events import (
     Role,
 )
 from caponier.protocols.ike.path import Path
-from caponier.protocols.ike.policy import Connection, Start, WhileDown
+from caponier.protocols.ike.policy import Connection, Start
 from caponier.protocols.ike.v2.lifecycle import Phase
 
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0  #: seconds between attempts to bring a connection back, doubling
+LOOK_SECONDS = 10.0  #: between two looks at paths, and after which a drop of a kind that was told is told again
 FAREWELL_SECONDS = 4.0  #: how long peers may take to confirm our Deletes when we stop
 
 _STANDING = (Phase.ESTABLISHED.value, Phase.REKEYING.value)
@@ -129,6 +142,7 @@ class Daemon:
         with contextlib.ExitStack() as undo:
             self._open(undo)
             self._listen(undo)
+            self._put_first()
             for connection in self._configuration.connections.values():
                 self._add(connection)
             self._driver.pump()
@@ -141,19 +155,20 @@ class Daemon:
         workers = table.workers or _cores()
         self._sockets: Sockets = open_sockets(self._configuration.settings.ports, table.mark, workers)
         undo.callback(self._sockets.close)
-        self._engine = UserspaceEngine(table.interface, table.mark, workers)
+        way = partial(path_mtu, mark=table.mark)
+        self._engine = UserspaceEngine(table.interface, table.mark, workers, table.mtu, way)
         undo.callback(self._engine.close)
         self._engine.attach(self._sockets.esp_udp, self._sockets.raw)
         self._routes = Routes(self._engine.interface, table.table, table.mark, table.mtu)
         undo.callback(self._routes.close)
         self._guard = self._stand_guard(undo)
-        self._policies = Policies(self._engine, self._routes, self._guard)
+        self._policies = Policies(self._engine, self._routes, self._guard, Lifetimes(self._lifetime_reached))
         self._driver = Driver(self._configuration.settings, self._sockets, self._engine, self._policies, self._take)
 
     def _stand_guard(self, undo: contextlib.ExitStack) -> Guard | None:
         """A system without nf_tables still has its tunnels; the status says what it lacks."""
         try:
-            guard = Guard(self._engine.interface, self._configuration.settings.ports)
+            guard = Guard(self._engine.interface, self._configuration.settings.ports, self._configuration.daemon.mark)
         except EngineError as error:
             log.warning("%s", error)
             return None
@@ -166,6 +181,14 @@ class Daemon:
         self._driver.start()
         undo.callback(loop.remove_reader, self._engine.event_fd())
         loop.add_reader(self._engine.event_fd(), self._engine_events)
+        looking = loop.create_task(self._look_again())
+        undo.callback(looking.cancel)
+
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            with self._told_of_engine():
+                self._engine.look_again()
 
     async def __aexit__(self, *failure: object) -> None:
         """Tell the peers, then give everything back."""
@@ -237,6 +260,79 @@ class Daemon:
         if self._is_ending:
             raise Ending("the daemon ends; it tells the peer")
 
+    async def rekey_ike(self, connection: str, seconds: float) -> None:
+        """Give the IKE SA of a connection new keys, and wait until the old one is gone.
+
+        Raises:
+            UnknownName: there is no such connection.
+            MisuseError: it is not up.
+            CaponierError: why there are none.
+            TookTooLong: the peer did not answer within ``seconds``.
+        """
+        self._named(connection, None)
+        old = {sa.id for sa in self._sas(connection)}
+        if not old:
+            raise MisuseError(f"{connection} is not up", hint="bring it up first: caponier up")
+        with self._waiting(connection, None) as future:
+            self._driver.endpoint.rekey(connection, self._driver.now)
+            self._driver.pump()
+            await self._await_end(
+                future, lambda: old.isdisjoint(sa.id for sa in self._all_sas(connection)), connection, seconds
+            )
+
+    async def rekey(self, connection: str, child: str | None, seconds: float) -> None:
+        """Give the Child SAs of a connection, or one of them, new keys, and wait until the old ones are gone.
+
+        Raises:
+            UnknownName: there is no such thing.
+            MisuseError: it is not up.
+            CaponierError: why there are none.
+            TookTooLong: the peer did not answer within ``seconds``.
+        """
+        wanted = self._named(connection, child)
+        old = {each.spi_in: each for sa in self._sas(connection) for each in sa.children if child in (None, each.name)}
+        if not old:
+            raise MisuseError(f"{child or connection} is not up", hint="bring it up first: caponier up")
+        with self._waiting(connection, child) as future:
+            for spi_in, each in old.items():
+                self._driver.endpoint.rekey_child(ProtocolId[each.protocol.upper()], spi_in, self._driver.now)
+            self._driver.pump()
+            await self._await_end(future, lambda: not self._is_there(wanted, old), connection, seconds)
+
+    @contextlib.contextmanager
+    def _waiting(self, connection: str, child: str | None) -> Iterator[asyncio.Future[None]]:
+        """Somebody waits for something of a connection: the future is told of its failures."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._watches[connection].waiting
+        waiting.append((child, future))
+        try:
+            yield future
+        finally:
+            with contextlib.suppress(ValueError):
+                waiting.remove((child, future))
+
+    async def _await_end(
+        self, future: asyncio.Future[None], is_over: Callable[[], bool], connection: str, seconds: float
+    ) -> None:
+        """Wait until the old keys are gone, or until the future is told why they are not."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._until(lambda: self._is_ending or _failure(future) is not None or is_over())
+        except TimeoutError:
+            raise TookTooLong(
+                f"{connection} has no new keys after {seconds:g} seconds; the old ones are in use"
+            ) from None
+        error = _failure(future)
+        if error is not None:
+            raise error
+        if self._is_ending:
+            raise Ending("the daemon ends")
+
+    def _is_there(self, connection: Connection, spis: Iterable[int]) -> bool:
+        """Whether one of these Child SAs is."""
+        there = {each.spi_in for sa in self._all_sas(connection.name) for each in sa.children}
+        return not there.isdisjoint(spis)
+
     def reload(self) -> list[str]:
         """Read the configuration again; only what changed is touched.
 
@@ -253,11 +349,14 @@ class Daemon:
         added = [name for name in new if name not in old]
         told = [f"removed {name}" for name in gone] + [f"changed {name}" for name in changed]
         told += [f"added {name}" for name in added]
+        if fresh.policies != self._configuration.policies:
+            told.append("changed the policies before all connections")
         if fresh.daemon != self._configuration.daemon:
             told.append("the daemon table changed: it takes effect with the next start")
         for name in (*gone, *changed):
             self._remove(name)
         self._configuration = fresh
+        self._put_first()
         for name in (*changed, *added):
             self._add(new[name])
         self._driver.pump()
@@ -314,15 +413,21 @@ class Daemon:
 
     # -- connections
 
+    def _put_first(self) -> None:
+        """The policies before all connections."""
+        try:
+            self._policies.put_first(self._configuration.policies)
+        except EngineError as error:
+            self.journal.trouble(None, None, "", error)
+
     def _add(self, connection: Connection) -> None:
         self._driver.endpoint.add_connection(connection)
         watch = _Watch(is_wanted=connection.start is Start.BOOT)
         self._watches[connection.name] = watch
-        if connection.while_down is WhileDown.DISCARD:
-            try:
-                self._policies.hold(connection)
-            except EngineError as error:  # told like any other failure; the other connections do not suffer from it
-                self.journal.trouble(connection.name, None, "", error)
+        try:
+            self._policies.enter(connection)
+        except EngineError as error:  # told like any other failure; the other connections do not suffer from it
+            self.journal.trouble(connection.name, None, "", error)
         if watch.is_wanted:
             self._connect(connection)
 
@@ -330,7 +435,7 @@ class Daemon:
         watch = self._watches.pop(name)
         self._stop_retrying(watch)
         self._disappoint(watch, UnknownName(f"connection {name} was removed or changed meanwhile"))
-        self._policies.release(name)
+        self._policies.leave(name)
         self._driver.endpoint.remove_connection(name, self._driver.now)
         self.journal.forget(name)
 
@@ -469,21 +574,53 @@ class Daemon:
             watch.retry.cancel()
             watch.retry = None
 
-    def _engine_events(self) -> None:
+    @contextlib.contextmanager
+    def _told_of_engine(self) -> Iterator[None]:
         try:
-            events = self._engine.events()
+            yield
         except EngineError as error:
             log.error("the data plane failed: %s", error)  # noqa: TRY400 - its message says it all
             self.journal.note("engine-failed", None, error.message)
-            return
+
+    def _engine_events(self) -> None:
+        events: list[EngineEvent] = []
+        with self._told_of_engine():
+            events = self._engine.events()
         for event in events:
             match event:
                 case Acquire(connection, child):
                     self._acquired(connection, child)
                 case SequenceExhausted(spi_in):
-                    self.journal.note(
-                        "sequence-exhausted", None, f"SPI {spi_in:08x} in: its other direction is used up"
-                    )
+                    text = f"SPI {spi_in:08x} in: its other direction is used up"
+                    self.journal.note("sequence-exhausted", self._policies.owner(spi_in), text)
+                case LifetimeReached():
+                    self._lifetime_reached(event)
+                case PeerMoved():
+                    self._peer_moved(event)
+                case PacketDropped():
+                    self.journal.note("dropped", self._policies.owner(event.spi_in), audit_text(event))
+
+    def _lifetime_reached(self, reached: LifetimeReached) -> None:
+        """At the soft limit the Child SA is replaced; at the hard one deleted, and made anew where it is wanted."""
+        owner = self._policies.owner(reached.spi_in)
+        what = "lifetime" if reached.is_hard else "time to be replaced"
+        told = f"SPI {reached.spi_in:08x} in: its {what} is reached, {reached.direction.value}bound"
+        self.journal.note("expired" if reached.is_hard else "expiring", owner, told)
+        endpoint, now = self._driver.endpoint, self._driver.now
+        if reached.is_hard:
+            watch = self._watches.get(owner or "")
+            is_wanted = watch is not None and watch.is_wanted
+            endpoint.delete_child(reached.protocol, reached.spi_in, "its lifetime is over", now, again=is_wanted)
+        else:
+            endpoint.rekey_child(reached.protocol, reached.spi_in, now)
+        self._driver.pump()
+
+    def _peer_moved(self, moved: PeerMoved) -> None:
+        """The peer's packets come from elsewhere: we go with it where we may."""
+        told = f"SPI {moved.spi_in:08x} in: the peer's packets come from {moved.address} port {moved.port} now"
+        self.journal.note("peer-moved", self._policies.owner(moved.spi_in), told)
+        self._driver.endpoint.follow_peer(moved.protocol, moved.spi_in, moved.address, moved.port, self._driver.now)
+        self._driver.pump()
 
     def _acquired(self, name: str, child: str) -> None:
         watch, connection = self._watches.get(name), self._configuration.connections.get(name)
@@ -494,6 +631,11 @@ class Daemon:
         if not self._all_sas(name):  # else it is under way, and each further packet reports itself again
             self.journal.note("acquired", name, f"a packet wants child {child}")
         self._connect(connection)
+
+
+def _failure(future: asyncio.Future[None]) -> BaseException | None:
+    """What somebody who waits was told instead; None while there is nothing to tell."""
+    return future.exception() if future.done() else None
 
 
 def _cores() -> int:

@@ -21,6 +21,7 @@ from caponier.protocols.ike.effects import (
     MoveChildSa,
     ReleaseSpi,
     RemoveChildSa,
+    RetireChildSa,
     Sign,
 )
 from caponier.protocols.ike.endpoint import Endpoint
@@ -166,6 +167,8 @@ class Driver:
                 self._engine.release_spi(protocol, spi)
             case InstallChildSa(child):
                 self._policies.install(child)
+            case RetireChildSa(protocol, spi_in):
+                self._engine.retire(protocol, spi_in)
             case RemoveChildSa(protocol, spi_in):
                 self._policies.remove(protocol, spi_in)
             case MoveChildSa(protocol, spi_in, path):

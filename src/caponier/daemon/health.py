@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
-from caponier.protocols.ike.policy import Connection
+from caponier.protocols.ike.policy import Connection, Mode
 
 _PROC = Path("/proc/sys/net")
 
 
-def warnings(connections: Iterable[Connection], interface: str) -> list[str]:
+def warnings(connections: Collection[Connection], interface: str) -> list[str]:
     """Sentences about what an operator should look at."""
     found = []
     selectors = [each for connection in connections for child in connection.children for each in child.local]
@@ -32,7 +32,29 @@ def warnings(connections: Iterable[Connection], interface: str) -> list[str]:
             f"the strict reverse path filter is on and may drop what comes out of {interface}"
             f" (sysctl -w net.ipv4.conf.all.rp_filter=2 net.ipv4.conf.{interface}.rp_filter=2)"
         )
+    if any(_is_transport(connection) for connection in connections):
+        found += _strict_filters()
     return found
+
+
+def _is_transport(connection: Connection) -> bool:
+    return any(child.mode is Mode.TRANSPORT for child in connection.children)
+
+
+def _strict_filters() -> list[str]:
+    """In transport mode the way back to the peer is the tunnel's interface, by which its ESP packets do not come.
+
+    The kernel takes the larger value of an interface's and that of all (ip-sysctl.rst): 2, the loose filter, wins.
+    """
+    if _read("ipv4/conf/all/rp_filter") == "2":
+        return []
+    names = [path.parent.name for path in sorted((_PROC / "ipv4/conf").glob("*/rp_filter"))]
+    strict = [name for name in names if name not in ("default", "lo") and _read(f"ipv4/conf/{name}/rp_filter") == "1"]
+    if not strict:
+        return []
+    remedy = " ".join(f"net.ipv4.conf.{name}.rp_filter=2" for name in strict)
+    why = f"the strict reverse path filter is on ({', '.join(strict)}) and drops what a peer in transport mode sends"
+    return [f"{why} (sysctl -w {remedy})"]
 
 
 def _read(name: str) -> str | None:

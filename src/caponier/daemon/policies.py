@@ -4,19 +4,29 @@ RFC 4301 section 5: a packet that matches a PROTECT policy is protected or disca
 no SA. So a policy is *held* for as long as its connection is configured: its traffic is routed into the tunnel, where the
 engine drops it and asks for an SA, and what arrives in clear is dropped by the guard. A connection that lets traffic pass
 while it is down (``while_down = "pass"``) has these only while its SA stands.
+
+A connection with an interface of its own has an SPD of its own there (RFC 4301 section 4.4.1 allows one for each interface).
+Who routes into it by hand decides what is protected, so that neither routes nor guard are ours then.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from caponier.daemon.engines.base import Engine
 from caponier.daemon.guard import Guard
+from caponier.daemon.lifetimes import Lifetimes
 from caponier.daemon.routes import Route, Routes, networks
 from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import CaponierError
+from caponier.mechanisms.negotiation.selectors import IpAddress, TrafficSelector
+from caponier.mechanisms.negotiation.spd import SpdEntry
 from caponier.protocols.ike.effects import ChildSa
-from caponier.protocols.ike.policy import Connection
+from caponier.protocols.ike.policy import Attachment, ChildPolicy, Connection, Mode, WhileDown
+
+_SHARED = Attachment()
 
 
 @dataclass(slots=True)
@@ -24,63 +34,105 @@ class _Installed:
     """What one Child SA brought with it.
 
     Attributes:
+        connection: that it is of.
+        interface: that it uses.
         routes: into the tunnel.
         guarded: the connection and child whose guard came with it; None where it was there before.
     """
 
+    connection: str
+    interface: str | None
     routes: list[Route]
     guarded: tuple[str, str] | None
 
 
 @dataclass(slots=True)
-class _Held:
-    """What a connection has in force whether it is up or not."""
+class _Entered:
+    """What a connection has in force whether it is up or not.
+
+    Attributes:
+        connection: as configured.
+        interface: of its own, that it uses.
+        held: the children whose policies are in force.
+        routes: into the tunnel.
+    """
 
     connection: Connection
+    interface: str | None = None
+    held: list[ChildPolicy] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
 
 
 class Policies:
-    """Policies, routes and guard, kept in step.
+    """Policies, routes, guard and interfaces, kept in step.
 
     Args:
         engine: carries the packets.
         routes: lead them there.
         guard: drops what comes in clear; None where the system has none.
+        lifetimes: watches how long Child SAs last.
     """
 
-    def __init__(self, engine: Engine, routes: Routes, guard: Guard | None) -> None:
+    def __init__(self, engine: Engine, routes: Routes, guard: Guard | None, lifetimes: Lifetimes) -> None:
         self._engine = engine
         self._routes = routes
         self._guard = guard
-        self._held: dict[str, _Held] = {}
+        self._lifetimes = lifetimes
+        self._entered: dict[str, _Entered] = {}
         self._installed: dict[int, _Installed] = {}  # by inbound SPI
+        self._users: Counter[str] = Counter()  # connections and Child SAs of each interface of its own
 
-    def hold(self, connection: Connection) -> None:
-        """Put the policies of a connection in force before it has any SA.
+    def put_first(self, entries: Sequence[SpdEntry]) -> None:
+        """BYPASS and DISCARD, before all connections; they replace those before.
 
         Raises:
-            EngineError: one of them is refused; those before it are in force.
+            EngineError: one of them is refused.
         """
-        held = self._held.setdefault(connection.name, _Held(connection))
-        for child in connection.children:
-            self._engine.trap(connection.name, child.name, child.local, child.remote)
-            routes = [Route(network) for network in networks(child.remote)]
-            self._routes.add(routes)
-            held.routes += routes
-            if self._guard is not None:
-                self._guard.protect((connection.name, child.name), child.local, child.remote)
+        self._engine.put_first(entries)
+        if self._guard is not None:
+            self._guard.put_first(entries)
 
-    def release(self, name: str) -> None:
-        """Undo :meth:`hold`; does nothing where nothing is held."""
-        held = self._held.pop(name, None)
-        if held is None:
+    # -- connections
+
+    def enter(self, connection: Connection) -> None:
+        """A connection is configured from now on. Unless its traffic may pass while it is down, its policies are in force.
+
+        Raises:
+            EngineError: something of it is refused; what was done before is in force.
+        """
+        entered = self._entered[connection.name] = _Entered(connection)
+        self._use(connection.attachment.interface)
+        entered.interface = connection.attachment.interface
+        if connection.while_down is WhileDown.DISCARD:
+            for child in connection.children:
+                self._hold(entered, child)
+
+    def _hold(self, entered: _Entered, child: ChildPolicy) -> None:
+        """Put a policy in force before there is any SA for it."""
+        name, attachment = entered.connection.name, entered.connection.attachment
+        self._engine.trap(name, child.name, child.local, child.remote, attachment.interface)
+        entered.held.append(child)
+        if attachment.routes:
+            source = self._routes.source_for(child.local) if child.mode is Mode.TRANSPORT else None
+            routes = _routes(child.remote, source, attachment)
+            self._routes.add(routes)
+            entered.routes += routes
+        if self._guard is not None and _is_guarded(attachment):
+            self._guard.protect((name, child.name), child.local, child.remote)
+
+    def leave(self, name: str) -> None:
+        """Undo :meth:`enter`; Child SAs that stand keep what they brought with them."""
+        entered = self._entered.pop(name, None)
+        if entered is None:
             return
-        self._routes.remove(held.routes)
-        for child in held.connection.children:
+        self._routes.remove(entered.routes)
+        for child in entered.held:
             self._engine.untrap(name, child.name)
             if self._guard is not None:
                 self._guard.release((name, child.name))
+        self._leave_interface(entered.interface)
+
+    # -- Child SAs
 
     def install(self, child: ChildSa) -> None:
         """Put a Child SA to work.
@@ -88,31 +140,45 @@ class Policies:
         Raises:
             EngineError: it is refused; nothing of it is in force.
         """
-        source = self._routes.source_for(child.local)
-        wanted = [
-            Route(network, source if source is not None and source.version == network.version else None)
-            for network in networks(child.remote)
-        ]
-        self._engine.install(child)
+        attachment = self._attachment(child.connection)
+        wanted = _routes(child.remote, self._routes.source_for(child.local), attachment)
+        self._use(attachment.interface)
         try:
-            self._routes.add(wanted)
-            guarded = self._watch_over(child)
+            guarded = self._set_to_work(child, attachment, wanted)
         except CaponierError:
-            self._routes.remove(wanted)
+            self._leave_interface(attachment.interface)
+            raise
+        self._installed[child.spi_in] = _Installed(child.connection, attachment.interface, wanted, guarded)
+        self._lifetimes.begin(child)
+
+    def _set_to_work(self, child: ChildSa, attachment: Attachment, routes: list[Route]) -> tuple[str, str] | None:
+        self._engine.install(child, attachment.interface)
+        try:
+            self._routes.add(routes)
+            return self._watch_over(child, attachment)
+        except CaponierError:
+            self._routes.remove(routes)
             self._engine.remove(child.protocol, child.spi_in)
             raise
-        self._installed[child.spi_in] = _Installed(wanted, guarded)
 
-    def _watch_over(self, child: ChildSa) -> tuple[str, str] | None:
+    def _watch_over(self, child: ChildSa, attachment: Attachment) -> tuple[str, str] | None:
         """Guard what a Child SA carries where its policy is not held."""
-        if self._guard is None or child.connection in self._held:
+        entered = self._entered.get(child.connection)
+        is_held = entered is not None and any(each.name == child.name for each in entered.held)
+        if self._guard is None or is_held or not _is_guarded(attachment):
             return None
         key = (child.connection, child.name)
         self._guard.protect(key, child.local, child.remote)
         return key
 
+    def owner(self, spi_in: int | None) -> str | None:
+        """The connection that a Child SA is of; None where there is no such Child SA."""
+        found = None if spi_in is None else self._installed.get(spi_in)
+        return None if found is None else found.connection
+
     def remove(self, protocol: ProtocolId, spi_in: int) -> None:
         """Take a Child SA out of work; what holds its policy stays in force."""
+        self._lifetimes.end(spi_in)
         gone = self._installed.pop(spi_in, None)
         if gone is not None:
             self._routes.remove(gone.routes)
@@ -120,3 +186,61 @@ class Policies:
             if self._guard is not None and gone.guarded is not None and not still:
                 self._guard.release(gone.guarded)
         self._engine.remove(protocol, spi_in)
+        if gone is not None:
+            self._leave_interface(gone.interface)
+
+    # -- interfaces
+
+    def _attachment(self, connection: str) -> Attachment:
+        entered = self._entered.get(connection)
+        return _SHARED if entered is None else entered.connection.attachment
+
+    def _use(self, interface: str | None) -> None:
+        """One more needs this interface: make it, if it is the first.
+
+        Raises:
+            EngineError: it cannot be made.
+        """
+        if interface is None:
+            return
+        if not self._users[interface]:
+            self._engine.open_interface(interface)
+            try:
+                self._routes.open_interface(interface)
+                if self._guard is not None:
+                    self._guard.let_through(interface)
+            except CaponierError:
+                self._close_interface(interface)
+                raise
+        self._users[interface] += 1
+
+    def _leave_interface(self, interface: str | None) -> None:
+        """One less needs this interface: the last one takes it away."""
+        if interface is None or not self._users[interface]:
+            return
+        self._users[interface] -= 1
+        if not self._users[interface]:
+            self._close_interface(interface)
+
+    def _close_interface(self, interface: str) -> None:
+        if self._guard is not None:
+            self._guard.forget(interface)
+        self._routes.close_interface(interface)
+        self._engine.close_interface(interface)
+
+
+def _routes(remote: Sequence[TrafficSelector], source: IpAddress | None, attachment: Attachment) -> list[Route]:
+    """What leads into the tunnel; nothing where people route by themselves."""
+    if not attachment.routes:
+        return []
+    return [
+        Route(
+            network, source if source is not None and source.version == network.version else None, attachment.interface
+        )
+        for network in networks(remote)
+    ]
+
+
+def _is_guarded(attachment: Attachment) -> bool:
+    """Whether what fits the policies is protected wherever it comes from, or only what is routed into the interface."""
+    return attachment.interface is None or attachment.routes

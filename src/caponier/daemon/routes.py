@@ -36,10 +36,12 @@ class Route:
     Attributes:
         network: the destination.
         source: our address within the tunnel, for packets of our own; None where we have none.
+        interface: of ours, that leads there; None for the one that all share.
     """
 
     network: Network
     source: IpAddress | None = None
+    interface: str | None = None
 
 
 class Routes:
@@ -58,13 +60,14 @@ class Routes:
     def __init__(self, interface: str, table: int, mark: int, mtu: int) -> None:
         self._table = table
         self._mark = mark
+        self._mtu = mtu
         self._netlink = Netlink()
         self._wanted: dict[Network, list[Route]] = {}
         try:
-            self._index: int = self._netlink.ask(lambda ip: ip.link_lookup(ifname=interface)[0])
+            self._indices: dict[str | None, int] = {None: self._index_of(interface)}
             self._require_own_table(interface)
             self._remove_leftovers()
-            self._netlink.ask(lambda ip: ip.link("set", index=self._index, mtu=mtu, state="up"))
+            self._set_up(self._indices[None])
             for family in self._families():
                 self._rule("add", family)
         except NetlinkError as error:
@@ -73,6 +76,22 @@ class Routes:
         except EngineError:
             self._netlink.close()
             raise
+
+    def open_interface(self, name: str) -> None:
+        """Bring a further interface up; its name may stand in routes from now on.
+
+        Raises:
+            EngineError: the system refuses.
+        """
+        try:
+            self._indices[name] = self._index_of(name)
+            self._set_up(self._indices[name])
+        except NetlinkError as error:
+            raise _explained(error, f"the interface {name}") from None
+
+    def close_interface(self, name: str) -> None:
+        """Undo :meth:`open_interface`; the interface itself belongs to the engine."""
+        self._indices.pop(name, None)
 
     def add(self, routes: Iterable[Route]) -> None:
         """Send these networks into the tunnel. Several SAs, and traps, may want the same: the last one's is in force.
@@ -96,7 +115,7 @@ class Routes:
                     self._change("replace", wanted[-1])
                 else:
                     del self._wanted[route.network]
-                    self._change("del", Route(route.network))
+                    self._change("del", Route(route.network, interface=route.interface))
 
     def source_for(self, selectors: Sequence[TrafficSelector]) -> IpAddress | None:
         """An address of this machine that lies in the selectors: what our own packets should be sent from.
@@ -135,6 +154,13 @@ class Routes:
 
     # -- the inside
 
+    def _index_of(self, interface: str) -> int:
+        index: int = self._netlink.ask(lambda ip: ip.link_lookup(ifname=interface)[0])
+        return index
+
+    def _set_up(self, index: int) -> None:
+        self._netlink.ask(lambda ip: ip.link("set", index=index, mtu=self._mtu, state="up"))
+
     def _families(self) -> list[int]:
         """Those that the system has: IPv6 may be off."""
         return [family for family in _FAMILIES if family == socket.AF_INET or self._has_ipv6()]
@@ -161,7 +187,10 @@ class Routes:
         self._netlink.ask(lambda ip: ip.flush_routes(family=family, table=self._table, proto=_PROTOCOL))
 
     def _change(self, verb: str, route: Route) -> None:
-        arguments: dict[str, Any] = {"dst": str(route.network), "oif": self._index, "table": self._table}
+        index = self._indices.get(route.interface)
+        if index is None:
+            raise EngineError(f"the route to {route.network}: there is no interface {route.interface}")
+        arguments: dict[str, Any] = {"dst": str(route.network), "oif": index, "table": self._table}
         arguments |= {"proto": _PROTOCOL, "family": _FAMILIES[route.network.version == 6]}
         if route.source is not None:
             arguments["prefsrc"] = str(route.source)
@@ -179,7 +208,7 @@ class Routes:
             EngineError: one is.
         """
         found = [route for family in self._families() for route in self._routes(family)]
-        if any(route.get_attr("RTA_OIF") not in (None, self._index) for route in found):
+        if any(route.get_attr("RTA_OIF") not in (None, self._indices[None]) for route in found):
             raise EngineError(
                 f"another daemon uses the routing table {self._table}; {interface} needs one of its own",
                 hint="set daemon.table, and daemon.mark too, to numbers that nobody else uses",

@@ -27,6 +27,7 @@ from caponier.protocols.ike.policy import Ports
 
 MARKER = bytes(4)  #: the non-ESP marker
 SO_ATTACH_FILTER = 26
+IP_MTU, IPV6_MTU = 14, 24
 SO_ATTACH_REUSEPORT_CBPF = 51
 IP_PKTINFO = 8
 _ROOM = socket.CMSG_SPACE(20)  # in_pktinfo has 12 octets, in6_pktinfo 20
@@ -144,6 +145,23 @@ def open_sockets(ports: Ports, mark: int, workers: int = 1) -> Sockets:
             ike += [IkePort(alone, family, ports.ike, False), IkePort(ours, family, ports.encapsulated, True)]
         undo.pop_all()
     return Sockets(tuple(ike), tuple(udp), tuple(raw))
+
+
+def path_mtu(path: Path, mark: int) -> int:
+    """Octets of the largest packet that goes along a path, as the kernel knows it (ip(7), ipv6(7)); 0 where it does not.
+
+    A datagram socket that is connected sends nothing; it only has a route, ours by the mark.
+    """
+    family = socket.AF_INET if path.local.version == 4 else socket.AF_INET6
+    level, option = (socket.IPPROTO_IP, IP_MTU) if family == socket.AF_INET else (socket.IPPROTO_IPV6, IPV6_MTU)
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", mark))
+            probe.bind((str(path.local), 0))
+            probe.connect((str(path.remote), path.remote_port or 1))
+            return probe.getsockopt(level, option)
+    except OSError:
+        return 0
 
 
 def _require_free(family: socket.AddressFamily, port: int, mark: int) -> None:

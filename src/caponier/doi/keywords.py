@@ -158,7 +158,22 @@ KEYWORDS: Mapping[str, AlgorithmName] = MappingProxyType(
     {**_ALL, **{short: _ALL[full] for short, full in _SHORTHANDS.items()}}
 )
 
-_WRITTEN = {(int(name.transform_type), int(name.id), name.key_length): name.keyword for name in _ALL.values()}
+#: Spellings that name another algorithm in a proposal for AH: there AES-GMAC is one of integrity (RFC 4543 section 5.4).
+AH_KEYWORDS: Mapping[str, AlgorithmName] = MappingProxyType(
+    {
+        keyword: AlgorithmName(TransformType.INTEGRITY, number, None, keyword)
+        for keyword, number in (
+            ("aes128gmac", IntegrityId.AUTH_AES_128_GMAC),
+            ("aes192gmac", IntegrityId.AUTH_AES_192_GMAC),
+            ("aes256gmac", IntegrityId.AUTH_AES_256_GMAC),
+        )
+    }
+)
+
+_WRITTEN = {
+    (int(name.transform_type), int(name.id), name.key_length): name.keyword
+    for name in (*_ALL.values(), *AH_KEYWORDS.values())
+}
 _PREFIXES: dict[int, str] = {
     1: "encr",
     2: "prf",

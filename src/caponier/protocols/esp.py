@@ -1,6 +1,6 @@
-"""ESP outside of the daemon: manually keyed SAs (RFC 4301 section 4.5.1) on the packet core that carries the traffic.
+"""ESP and AH outside of the daemon: manually keyed SAs (RFC 4301 section 4.5.1) on the packet core that carries the traffic.
 
-The transforms of RFC 4303 are in Rust. Here is their Python face: what an SA needs, and the two ends of it.
+The transforms of RFC 4303 and RFC 4302 are in Rust. Here is their Python face: what an SA needs, and the two ends of it.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
-from typing import Self, TypedDict
+from typing import Literal, Self, TypedDict
 
 from caponier._plane import Opener, PlaneError, Sealer
 from caponier.doi.ikev2 import ProtocolId
-from caponier.errors import ConfigError, EngineError, WireError
+from caponier.errors import ConfigError, EngineError
 from caponier.mechanisms.algorithms.packets import integrity_key_octets, packet_cipher
 from caponier.mechanisms.algorithms.suites import ChildSuite
 from caponier.octets import Reader, Secret
+from caponier.protocols import ah
 
 IpAddress = IPv4Address | IPv6Address
 
@@ -58,6 +59,7 @@ class ManualSa:
         integrity_key: empty where the cipher protects integrity itself.
         is_transport: transport mode instead of tunnel mode.
         destination: the outer address to which it leads; None for whichever.
+        source: the outer address that it comes from; None where that is not known.
     """
 
     spi: int
@@ -66,11 +68,20 @@ class ManualSa:
     integrity_key: Secret
     is_transport: bool = False
     destination: IpAddress | None = None
+    source: IpAddress | None = None
 
     @property
     def text(self) -> str:
         """Its name in messages: ``ESP d6fec5af``."""
         return f"{self.suite.protocol.name} {self.spi:08x}"
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing in front of its header concerns it: ESP in tunnel mode.
+
+        AH covers the IP header (RFC 4302 section 3.3.3.1), and transport mode keeps it (RFC 4301 section 4.1).
+        """
+        return self.suite.protocol == ProtocolId.ESP and not self.is_transport
 
 
 def key_octets(suite: ChildSuite) -> tuple[int, int, int]:
@@ -88,6 +99,8 @@ def key_octets(suite: ChildSuite) -> tuple[int, int, int]:
 
 class _Parameters(TypedDict):
     spi: int
+    protocol: Literal["esp", "ah"]
+    mode: Literal["tunnel", "transport"]
     encryption: int
     key_length: int
     encryption_key: bytes
@@ -99,12 +112,10 @@ class _Parameters(TypedDict):
 def _parameters(sa: ManualSa) -> _Parameters:
     """An SA as the packet core takes it; the only place that knows how."""
     suite = sa.suite
-    if suite.protocol != ProtocolId.ESP:
-        raise ConfigError("the packet core does not open AH by itself yet", setting="protocol")
-    if sa.is_transport:
-        raise ConfigError("the packet core does not open transport mode by itself yet", setting="mode")
     return {
         "spi": sa.spi,
+        "protocol": "ah" if suite.protocol == ProtocolId.AH else "esp",
+        "mode": "transport" if sa.is_transport else "tunnel",
         "encryption": 0 if suite.encryption is None else int(suite.encryption),
         "key_length": suite.key_length or 0,
         "encryption_key": sa.encryption_key.expose(),
@@ -122,10 +133,18 @@ def sealer(sa: ManualSa, sequence: int = 1) -> Sealer:
         sequence: number of the first packet.
 
     Raises:
-        ConfigError: the packet core does not take this SA.
+        ConfigError: the packet core does not take this SA; or it is of AH in tunnel mode, which covers the outer header
+            too (RFC 4302 section 3.1.2), and its ends are not known.
     """
+    is_ah_tunnel = sa.suite.protocol == ProtocolId.AH and not sa.is_transport
+    if is_ah_tunnel and (sa.source is None or sa.destination is None):
+        hint = 'add source = "ADDRESS" and destination = "ADDRESS"'
+        raise ConfigError(
+            f"{sa.text}: AH in tunnel mode seals the outer header too, and so needs its addresses", hint=hint
+        )
+    source, destination = (str(sa.source), str(sa.destination)) if is_ah_tunnel else (None, None)
     try:
-        return Sealer(**_parameters(sa), sequence=sequence)
+        return Sealer(**_parameters(sa), sequence=sequence, local_address=source, remote_address=destination)
     except PlaneError as error:
         raise ConfigError(f"{sa.text}: {error}") from None
 
@@ -147,10 +166,10 @@ def opener(sa: ManualSa, replay_window: int = DEFAULT_WINDOW) -> Opener:
 
 
 def seal(end: Sealer, inner: bytes) -> bytes:
-    """From an IP packet to an ESP packet.
+    """From an IP packet to what is sent for it: of ESP in tunnel mode the ESP packet, otherwise all of the IP packet.
 
     Raises:
-        EngineError: it is no IP packet, or the SA has no sequence number left.
+        EngineError: it is no IP packet, a fragment in transport mode, or the SA has no sequence number left.
     """
     try:
         return end.seal(inner)
@@ -158,6 +177,8 @@ def seal(end: Sealer, inner: bytes) -> bytes:
         why = {
             "malformed-inner": "no IP packet with consistent lengths",
             "sequence-exhausted": "no sequence number is left (RFC 4303 section 3.3.3)",
+            "fragment": "transport mode is for whole datagrams (RFC 4303 section 3.3.4)",
+            "too-big": "longer than an IP packet can be",
         }
         raise EngineError(f"{error}: {why.get(str(error), 'refused')}") from None
 
@@ -187,6 +208,18 @@ class Header:
             WireError: fewer than 8 octets.
         """
         return cls(r.u32("SPI"), r.u32("sequence number"))
+
+    @classmethod
+    def of(cls, protocol: ProtocolId, r: Reader) -> Self:
+        """Read the same of a packet of either protocol.
+
+        Raises:
+            WireError: it is not all there.
+        """
+        if protocol == ProtocolId.AH:
+            header = ah.Header.decode(r)
+            return cls(header.spi, header.sequence)
+        return cls.decode(r)
 
 
 class InboundSas:
@@ -222,38 +255,12 @@ class InboundSas:
 
         Args:
             sa: as :meth:`find` gave it.
-            octets: the packet, without outer headers.
+            octets: of ESP in tunnel mode the packet from the SPI on, otherwise all of the IP packet that holds it.
 
         Returns:
-            OK and the inner IP packet, or the name of the drop and nothing.
+            OK and the inner IP packet, in transport mode the packet as it was; or the name of the drop and nothing.
         """
         try:
             return OK, self._openers[sa].open(octets)
         except PlaneError as error:
             return str(error), b""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What came of a packet by itself.
-
-    Attributes:
-        header: None where not even that is there.
-        verdict: OK, or a key of :data:`VERDICTS`.
-        inner: the inner IP packet; empty unless the verdict is OK.
-    """
-
-    header: Header | None
-    verdict: str
-    inner: bytes
-
-
-def open_alone(sas: InboundSas, octets: bytes) -> Opened:
-    """Open an ESP packet of which nothing is known but its octets, from its SPI on."""
-    try:
-        header = Header.decode(Reader(octets, "ESP packet"))
-    except WireError:
-        return Opened(None, "truncated", b"")
-    sa = sas.find(ProtocolId.ESP, header.spi, None)
-    verdict, inner = ("unknown-spi", b"") if sa is None else sas.open(sa, octets)
-    return Opened(header, verdict, inner)

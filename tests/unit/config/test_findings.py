@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from caponier.daemon.config import compose
+from caponier.daemon.config import compose_child
 from caponier.daemon.config.load import MAX_FILE
 from caponier.daemon.config.secrets import MAX_FILE as MAX_SECRET
 from caponier.mechanisms.negotiation.proposals import format_proposal
@@ -73,6 +73,43 @@ MISTAKES = [
     ('certificate = "ours.pem"\n', "", "branch.local]", "connection.branch.local", "needs certificate", "certificate ="),
     ('ca = "ca.pem"\n', "", "branch.remote]", "connection.branch.remote", "needs ca", "ca ="),
     ("[connection.branch.child.all]", "[connection.branch.child]", 'local = "0.0.0.0/0"', "connection.branch.child.local", "a table, found a string", None),
+    # protocol and mode
+    ('protocol = "esp"', 'protocol = "ah"', 'proposals = ["aes256gcm16"]', f"{LAN}.proposals", "'aes256gcm16' has no place in a proposal for AH", "leave"),
+    ('["aes256gcm16"]', '["sha256"]', "sha256", f"{LAN}.proposals", "no encryption algorithm", "aes256gcm16"),
+    ('mode = "tunnel"', 'mode = "transport"', "10.1.0.0/16", f"{LAN}.local", "10.1.0.0/16 is a network", "the host"),
+    ('mode = "tunnel"', 'mode = "transport"', "10.2.0.0/16", f"{LAN}.remote", "is a network", 'mode = "tunnel"'),
+    ('["10.1.0.0/16", "fd00:1::/64"]\nremote = ["10.2.0.0/16[tcp/443]"]\nprotocol = "esp"\nmode = "tunnel"', '"192.0.2.1"\nremote = "192.0.2.3"\nmode = "transport"', '"192.0.2.3"', f"{LAN}.remote", "does not have 192.0.2.3", 'remote = "192.0.2.2"'),
+    ('["10.1.0.0/16", "fd00:1::/64"]\nremote = ["10.2.0.0/16[tcp/443]"]\nprotocol = "esp"\nmode = "tunnel"', '"192.0.2.1"\nremote = "192.0.2.2"\nmode = "transport"\nmss = "auto"', "mss =", f"{LAN}.mss", "mss is for tunnels", "leave mss out"),
+    ('protocol = "esp"', 'protocol = "ah"\ntfc = 100', "tfc =", f"{LAN}.tfc", "only ESP pads", "leave tfc out"),
+    # how packets are built
+    ("replay_window = 128", "tfc = 70000", "tfc =", f"{LAN}.tfc", 'from 0 to 65535, or "mtu", found 70000', "padded"),
+    ("replay_window = 128", 'tfc = "full"', "tfc =", f"{LAN}.tfc", '"mtu", found \'full\'', "padded"),
+    ("replay_window = 128", "dscp = 64", "dscp =", f"{LAN}.dscp", 'from 0 to 63, or "copy", found 64', "as inside"),
+    ("replay_window = 128", "dscp = true", "dscp =", f"{LAN}.dscp", "found True", "as inside"),
+    ("replay_window = 128", 'df = "copi"', "df =", f"{LAN}.df", "'copi' is not allowed; allowed: 'copy', 'set' or 'clear'", "'copy'"),
+    ("replay_window = 128", "mss = true", "mss =", f"{LAN}.mss", "allowed: 'auto' or false", None),
+    ("replay_window = 128", 'ecn = "yes"', "ecn =", f"{LAN}.ecn", "boolean, found 'yes'", "congestion"),
+    # lifetimes
+    ("replay_window = 128", 'life_bytes = "10 GiBs"', "life_b", f"{LAN}.life_bytes", "\"10 GiB\", found '10 GiBs'", "deleted"),
+    ("replay_window = 128", "life_bytes = -1", "life_b", f"{LAN}.life_bytes", "octets: a number", "deleted"),
+    ("replay_window = 128", 'life_bytes = "9000000000 TB"', "life_b", f"{LAN}.life_bytes", "9223372036854775807 at most", "deleted"),
+    ("replay_window = 128", 'rekey_time = "8 hours"', "rekey_t", f"{LAN}.rekey_time", '"8h"', "replaced"),
+    ("replay_window = 128", "rekey_time = inf", "rekey_t", f"{LAN}.rekey_time", "a time", "replaced"),
+    ("replay_window = 128", 'rekey_time = "9999d"', "rekey_t", f"{LAN}.rekey_time", "at most", "replaced"),
+    ("replay_window = 128", "life_packets = 1.5", "life_p", f"{LAN}.life_packets", "found 1.5", "deleted"),
+    ("replay_window = 128", "rekey_bytes = 5\nlife_bytes = 5", "rekey_b", f"{LAN}.rekey_bytes", "before it is replaced (rekey_bytes = 5)", "life_bytes"),
+    ("replay_window = 128", 'life_time = "1h"\nrekey_time = "90 min"', "rekey_t", f"{LAN}.rekey_time", "(life_time = 3600)", "life_time"),
+    # interfaces
+    ("liveness = 30", 'interface = "cap0"', None, f"{OFFICE}.interface", "of the daemon (daemon.interface) already", "another"),
+    ("liveness = 30", 'interface = "vpn%d"', "vpn%d", f"{OFFICE}.interface", "'vpn%d' is not allowed", "of its own"),
+    ("liveness = 30", 'routes = "no"', "routes", f"{OFFICE}.routes", "boolean, found 'no'", "routed into"),
+    # policies
+    ("[connection.office]\n", '[[policy]]\nname = "a"\naction = "pass"\nremote = "10.9.0.0/16"\n[connection.office]\n', "action", "policy.action", "'bypass' or 'discard'", "'bypass'"),
+    ("[connection.office]\n", '[[policy]]\nname = "a"\naction = "bypass"\n[connection.office]\n', "[[policy", "policy.remote", "missing", "far side"),
+    ("[connection.office]\n", '[[policy]]\nname = ""\naction = "bypass"\nremote = "10.9.0.0/16"\n[connection.office]\n', "[[policy", "policy", "'' is no name", "letters"),
+    ("[connection.office]\n", '[[policy]]\nname = "a"\naction = "bypass"\nremote = "10.9.0.0/33"\n[connection.office]\n', "10.9", "policy.remote", "10.9.0.0/33", None),
+    ("[connection.office]\n", '[[policy]]\nname = "a"\naction = "bypass"\nlocal = []\nremote = "10.9.0.0/16"\n[connection.office]\n', "local = []", "policy.local", "at least one", None),
+    ("[connection.office]\n", '[[policy]]\nname = "a"\naction = "bypass"\nlocal = "::/0"\nremote = "10.9.0.0/16"\n[connection.office]\n', 'local = "::', "policy.local", "one address family to the other", None),
     # TOML
     ("[daemon]\n", "[daemon\n", "[daemon", "", "Expected ']'", "TOML"),
     ("[connection.branch.child.all]", f"[{LAN}]", None, "", f"Cannot declare {LAN} twice", "TOML"),
@@ -104,6 +141,54 @@ def test_a_table_that_is_declared_twice_is_blamed_where_it_comes_again(file: Pat
     (found,) = findings(file, text)
     assert f"Cannot declare {LAN} twice" in found.message
     assert found.place.line == text.count("\n") - 2
+
+
+TWO_POLICIES = """\
+[[policy]]
+name = "{0}"
+action = "bypass"
+remote = "10.9.0.0/16"
+
+[[policy]]
+name = "{1}"
+action = "discard"
+remote = "{2}"
+"""
+
+
+def test_a_policy_that_no_packet_comes_to(file: Path) -> None:
+    """RFC 4301 section 4.4.1: "the SPD is an ordered database"; the first entry that fits decides."""
+    text = GOOD + TWO_POLICIES.format("printer", "lab", "10.9.7.0/24[tcp]")
+    (found,) = findings(file, text)
+    assert (found.key, found.place.line) == ("policy", line_of(text, '"lab"') - 1)
+    assert "fits printer, which stands before it" in found.message
+    assert findings(file, GOOD + TWO_POLICIES.format("printer", "lab", "10.0.0.0/8")) == ()
+
+
+def test_two_policies_of_one_name(file: Path) -> None:
+    text = GOOD + TWO_POLICIES.format("lab", "lab", "10.8.0.0/16")
+    (found,) = findings(file, text)
+    assert found.key == "policy.name"
+    assert found.place.line == text[: text.rindex('name = "lab"')].count("\n") + 1
+
+
+def test_two_connections_on_one_interface(file: Path) -> None:
+    text = changed("liveness = 30", 'interface = "vpn0"')
+    text = changed(
+        "[connection.branch.local]", '[connection.branch]\ninterface = "vpn0"\n[connection.branch.local]', text
+    )
+    (found,) = findings(file, text)
+    assert (found.key, found.message) == ("connection.branch.interface", "vpn0 is of connection office already")
+
+
+def test_ah_does_not_travel_in_udp(file: Path) -> None:
+    """RFC 3948 section 1: UDP encapsulation is for ESP."""
+    text = changed('encapsulation = "auto"', 'encapsulation = "forced"')
+    text = changed('protocol = "esp"', 'protocol = "ah"', text)
+    text = changed('["aes256gcm16"]', '["sha256"]', text)
+    (found,) = findings(file, text)
+    assert (found.key, found.place.line) == (f"{LAN}.protocol", line_of(text, 'protocol = "ah"'))
+    assert "does not travel in UDP" in found.message
 
 
 def test_two_children_for_the_same_networks(file: Path) -> None:
@@ -138,7 +223,7 @@ def test_several_mistakes_are_told_at_once_in_the_order_of_their_lines(file: Pat
 
 def test_several_mistakes_of_shape_are_told_at_once(file: Path) -> None:
     text = changed("liveness = 30", "livenes = 30")
-    text = changed('mode = "tunnel"', 'mode = "transport"', text)
+    text = changed('mode = "tunnel"', 'mode = "bridge"', text)
     text = changed('id = "*.example.com"', "id = 5", text)
     assert [each.key for each in findings(file, text)] == [
         f"{OFFICE}.livenes",
@@ -156,7 +241,7 @@ def test_several_mistakes_of_shape_are_told_at_once(file: Path) -> None:
 )
 def test_weak_algorithms_need_a_word(file: Path, monkeypatch: pytest.MonkeyPatch, proposal: str, told: str) -> None:
     """RFC 8247 sections 2.1 to 2.4; the rule is there before the first weak algorithm is."""
-    monkeypatch.setattr(compose, "is_implemented", lambda *_: True)
+    monkeypatch.setattr(compose_child, "is_implemented", lambda *_: True)
     text = changed("aes256gcm16-prfsha384-ecp384", proposal)
     (found,) = findings(file, text)
     assert (found.key, found.place.line) == (f"{OFFICE}.proposals", line_of(text, proposal))

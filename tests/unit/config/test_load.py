@@ -9,12 +9,15 @@ import pytest
 
 from caponier.daemon.config import load
 from caponier.daemon.config.secrets import read_secret
+from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import ConfigError
 from caponier.mechanisms.authentication.certificates import CertificateCredential, CertificateTrust
 from caponier.mechanisms.authentication.psk import PresharedKey
+from caponier.mechanisms.negotiation.proposals import DEFAULT_AH_PROPOSALS
 from caponier.mechanisms.negotiation.selectors import format_selector
+from caponier.mechanisms.negotiation.spd import Action
 from caponier.octets import Secret
-from caponier.protocols.ike.policy import Encapsulation, Start
+from caponier.protocols.ike.policy import Attachment, DontFragment, Encapsulation, Handling, Lifetime, Mode, Start
 from tests.unit.config.site import GOOD, SECRET, changed, line_of, loaded
 
 
@@ -29,7 +32,98 @@ def test_every_key_has_its_meaning(file: Path) -> None:
     assert [format_selector(each) for each in child.local] == ["10.1.0.0/16", "fd00:1::/64"]
     assert [format_selector(each) for each in child.remote] == ["10.2.0.0/16[tcp/443]"]
     assert child.replay_window == 128
+    assert (child.protocol, child.mode) == (ProtocolId.ESP, Mode.TUNNEL)
+    assert (child.handling, child.lifetime) == (Handling(), Lifetime())
+    assert office.attachment == Attachment(None, routes=True)
+    assert configuration.policies == ()
     assert (configuration.settings.ports.ike, configuration.settings.ports.encapsulated) == (500, 4500)
+
+
+def test_how_packets_are_built(file: Path) -> None:
+    lines = 'tfc = "mtu"\ndscp = 46\necn = false\ndf = "clear"\nmss = false'
+    (child,) = loaded(file, changed("replay_window = 128", lines)).connections["office"].children
+    expected = Handling(tfc=None, dscp=46, ecn=False, dont_fragment=DontFragment.CLEAR, clamps_mss=False)
+    assert child.handling == expected
+    text = changed("replay_window = 128", 'tfc = 1200\ndscp = "copy"\nmss = "auto"')
+    assert loaded(file, text).connections["office"].children[0].handling == Handling(tfc=1200)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("5", 5), ('"5"', 5), ('"5 B"', 5), ('"2kB"', 2000), ('"2 KiB"', 2048), ('"1.5 GB"', 1_500_000_000),
+        ('"10 GiB"', 10 * 2**30), ('"1 TB"', 10**12), ('"1 TiB"', 2**40), ("9007199254740993", 2**53 + 1), ("0", 0),
+    ],
+)  # fmt: skip
+def test_octets_as_people_write_them(file: Path, written: str, meant: int) -> None:
+    (child,) = loaded(file, changed("replay_window = 128", f"life_bytes = {written}")).connections["office"].children
+    assert child.lifetime.hard_octets == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("90", 90), ("1.5", 1.5), ('"90 s"', 90), ('"30 min"', 1800), ('"8h"', 28_800), ('"1 d"', 86_400), ('"0"', 0)],
+)
+def test_times_as_people_write_them(file: Path, written: str, meant: float) -> None:
+    (child,) = loaded(file, changed("replay_window = 128", f"life_time = {written}")).connections["office"].children
+    assert child.lifetime.hard_seconds == meant
+
+
+def test_ah_in_transport_mode(file: Path) -> None:
+    text = changed('["10.1.0.0/16", "fd00:1::/64"]', '"192.0.2.1"')
+    text = changed('"10.2.0.0/16[tcp/443]"', '"192.0.2.2[tcp]"', text)
+    text = changed(
+        '"esp"', '"ah"', changed('"tunnel"', '"transport"', changed('proposals = ["aes256gcm16"]\n', "", text))
+    )
+    (child,) = loaded(file, text).connections["office"].children
+    assert (child.protocol, child.mode, child.proposals) == (ProtocolId.AH, Mode.TRANSPORT, DEFAULT_AH_PROPOSALS)
+
+
+def test_transport_mode_with_peers_from_anywhere(file: Path) -> None:
+    """RFC 7296 section 2.23.1: "the server's SPD will contain wildcard entries matching any addresses"."""
+    text = changed(
+        'local = "0.0.0.0/0"\nremote = "10.3.0.0/16"', 'local = "192.0.2.1"\nremote = "0.0.0.0/0"\nmode = "transport"'
+    )
+    (child,) = loaded(file, text).connections["branch"].children
+    assert format_selector(child.remote[0]) == "0.0.0.0/0"
+
+
+@pytest.mark.parametrize(
+    ("lines", "attachment"),
+    [
+        ("routes = false", Attachment(None, routes=False)),
+        ('interface = "vpn0"', Attachment("vpn0", routes=False)),
+        ('interface = "vpn0"\nroutes = true', Attachment("vpn0", routes=True)),
+    ],
+)
+def test_an_interface_of_its_own_has_no_routes_unless_asked(file: Path, lines: str, attachment: Attachment) -> None:
+    assert loaded(file, changed("liveness = 30", lines)).connections["office"].attachment == attachment
+
+
+def test_policies_keep_the_order_of_the_file(file: Path) -> None:
+    """RFC 4301 section 4.4.1: the SPD is ordered."""
+    text = """
+[[policy]]
+name = "resolver"
+action = "bypass"
+local = "10.1.0.0/16"
+remote = ["10.2.0.53[udp/53]", "10.2.0.53[tcp/53]"]
+
+[[policy]]
+name = "telnet"
+action = "discard"
+remote = ["0.0.0.0/0[tcp/23]", "::/0[tcp/23]"]
+"""
+    first, second = loaded(file, GOOD + text).policies
+    assert (first.name, first.action, second.name, second.action) == (
+        "resolver",
+        Action.BYPASS,
+        "telnet",
+        Action.DISCARD,
+    )
+    assert [format_selector(each) for each in first.local] == ["10.1.0.0/16"]
+    assert [format_selector(each) for each in first.remote] == ["10.2.0.53[udp/53]", "10.2.0.53[tcp/53]"]
+    assert [format_selector(each) for each in second.local] == ["0.0.0.0/0", "::/0"]
 
 
 def test_certificates_are_read_from_beside_the_file(file: Path) -> None:

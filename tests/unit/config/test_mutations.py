@@ -14,7 +14,37 @@ from caponier.daemon.config import Configuration, InvalidConfiguration, load
 from caponier.errors import ConfigError
 from tests.unit.config.site import GOOD, SECRET, furnish
 
-LINES = GOOD.splitlines()
+MORE = """
+[connection.host]
+local = { address = "192.0.2.1", secret = "file:office.psk" }
+remote = { address = "192.0.2.2" }
+interface = "vpn0"
+routes = false
+
+[connection.host.child.all]
+local = "192.0.2.1"
+remote = "192.0.2.2[tcp]"
+protocol = "esp"
+mode = "tunnel"
+tfc = "mtu"
+dscp = 46
+ecn = true
+df = "copy"
+mss = "auto"
+rekey_bytes = "9 GiB"
+life_bytes = "10 GiB"
+rekey_packets = 1
+life_packets = 2
+rekey_time = "7h"
+life_time = "8h"
+
+[[policy]]
+name = "printer"
+action = "bypass"
+local = "10.1.0.0/16"
+remote = "10.9.0.9"
+"""
+LINES = (GOOD + MORE).splitlines()
 
 VALUES = st.sampled_from(
     [
@@ -23,6 +53,19 @@ VALUES = st.sampled_from(
         *('"file:office.psk"', '"file:"', '"env:"', '"env:="', '"env:\\u0000"', '"file:.."', '"office.psk"', '"-"'),
         *("[]", "{}", "[[]]", "[{}]", '["", 1, {}]', "1979-05-27", "07:32:00", "1979-05-27T07:32:00Z", "{ a.b.c = 1 }"),
         *('"aes128"', '"aes128-aes128"', '"null"', '"-"', '"aes256gcm16-prfsha384-ecp384-ecp384"', '"esn"', '"none"'),
+        *(
+            '"copy"',
+            '"mtu"',
+            '"10 GiB"',
+            '"8h"',
+            '"1e9 B"',
+            '"-1"',
+            '"transport"',
+            '"ah"',
+            '"discard"',
+            '"cap0"',
+            '"9" * 99',
+        ),
         *('"CN=gw"', '"CN="', '"keyid:zz"', '"keyid:"', '"@"', '"a@b"', '"ours.pem"', '"' + "x" * 300 + '"'),
     ]
 )
@@ -81,6 +124,7 @@ def taken(file: Path, octets: bytes) -> Configuration | None:
 
 def test_the_unchanged_file_is_taken(site: Path) -> None:
     assert taken(site, GOOD.encode()) is not None
+    assert taken(site, (GOOD + MORE).encode()) is not None
 
 
 @settings(max_examples=400, deadline=None)

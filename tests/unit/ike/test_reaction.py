@@ -56,7 +56,7 @@ TABLE: tuple[tuple[CaponierError, int | None, Action, Action, Action], ...] = (
     (TsUnacceptable("x"), 38, DROP, FAIL, FAIL),
     (NoAdditionalSas("x"), 35, DROP, FAIL, FAIL),
     (TemporaryFailure("x"), 43, DROP, FAIL, FAIL),
-    (ChildSaNotFound("x"), 44, DROP, FAIL, FAIL),
+    (ChildSaNotFound("x", protocol=3, spi=bytes(4)), 44, DROP, FAIL, FAIL),
     (PeerError("x"), None, DROP, CLOSE, REPLY),
     (PeerRejected("x", notify=38), None, DROP, CLOSE, FAIL),
     (PeerRejected("x", notify=24), None, DROP, CLOSE, CLOSE),

@@ -240,3 +240,13 @@ def test_the_first_child_sa_has_no_key_exchange() -> None:
     """RFC 7296 section 1.2: the SA payload of IKE_AUTH has no transform type 4 but NONE, and better none at all."""
     proposal = parse_esp_proposal("aes128gcm16-x25519-none-ke1_mlkem768-esn", 2)
     assert without_key_exchange(proposal) == parse_esp_proposal("aes128gcm16-esn", 2)
+
+
+@pytest.mark.parametrize(("bits", "number"), [(128, 9), (192, 10), (256, 11)])
+def test_gmac_of_ah_is_an_integrity_algorithm(bits: int, number: int) -> None:
+    """RFC 4543 section 5.4: in ESP it is an encryption algorithm (21), in AH an integrity algorithm for each key length."""
+    ah, esp = parse_ah_proposal(f"aes{bits}gmac-sha256"), parse_esp_proposal(f"aes{bits}gmac")
+    assert [(each.type, each.id, each.key_length) for each in ah.transforms[:2]] == [(3, number, None), (3, 12, None)]
+    assert [(each.type, each.id, each.key_length) for each in esp.transforms[:1]] == [(1, 21, bits)]
+    assert format_proposal(ah) == f"aes{bits}gmac-sha256"
+    assert format_proposal(esp) == f"aes{bits}gmac"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,10 @@ from caponier.protocols.captures.decode import CUT_SHORT, MAX_UNKNOWN, VERDICTS,
 from caponier.protocols.captures.files import Frame, frames
 from caponier.protocols.captures.ipsec import Passed
 from caponier.protocols.esp import OK, InboundSas, ManualSa, seal, sealer
+from tests.plane.forms import GATEWAYS, HOSTS, Form, Peer, datagram
+from tests.plane.suites import GCM as GCM_SUITE
+from tests.plane.suites import Suite
+from tests.unit.protocols.forms import CASES, manual
 from tests.unit.protocols.samples import (
     AH,
     ESP,
@@ -133,6 +138,37 @@ def test_a_train_of_packets_is_opened_packet_by_packet() -> None:
         (2, 2, "replayed"),
     ]
     assert by.frames == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "suite"), CASES, ids=lambda value: value.name if isinstance(value, Form | Suite) else None
+)
+def test_every_protocol_and_mode(form: Form, suite: Suite) -> None:
+    """RFC 4301 sections 3.2 and 4.1: what was inside, and in transport mode the packet as it was."""
+    packet = datagram(form.inner, b"captured")
+    octets = Peer(form, suite).seal(packet, 1)
+    if form.is_bare:
+        source, destination = GATEWAYS[form.outer]
+        octets = (ipv4 if form.outer == 4 else ipv6)(ESP, octets, source=source, destination=destination)
+    by = decoder(manual(form, suite))
+    rows = decoded([octets, octets], by)
+    assert [(row.verdict, row.octets) for row in rows] == [(OK, packet), ("replayed", b"")]
+    assert (tally(by).packets, tally(by).inner_octets) == (2, len(packet))
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_train_in_transport_mode(family: Literal[4, 6]) -> None:
+    """RFC 3948 section 3.1.2: each packet of a train has had the header of the datagram."""
+    form = Form("esp", "transport", family, family)
+    packets = [datagram(family, bytes(1000) + bytes([number])) for number in range(4)]
+    peer, start = Peer(form, GCM_SUITE), 20 if family == 4 else 40
+    sealed = [peer.seal(packet, number)[start:] for number, packet in enumerate(packets, 1)]
+    source, destination = HOSTS[family]
+    around = (ipv4 if family == 4 else ipv6)(UDP, udp(b"".join(sealed)), source=source, destination=destination)
+    rows = decoded([around], decoder(manual(form, GCM_SUITE)))
+    assert [row.verdict for row in rows] == [OK] * 4
+    assert [row.octets[-1] for row in rows] == [0, 1, 2, 3]
+    assert [len(row.octets) for row in rows] == [len(packets[0])] * 4
 
 
 def test_a_packet_that_was_not_captured_whole_is_not_called_forged() -> None:

@@ -18,7 +18,8 @@ from caponier.errors import ConfigError, EngineError, WireError
 from caponier.mechanisms.algorithms.suites import ChildSuite
 from caponier.octets import Reader, Secret
 from caponier.protocols import ah, esp
-from caponier.protocols.esp import OK, InboundSas, ManualSa, key_octets, open_alone, opener, seal, sealer
+from caponier.protocols.captures.alone import open_alone
+from caponier.protocols.esp import OK, InboundSas, ManualSa, key_octets, opener, seal, sealer
 from tests.unit.protocols.samples import GCM, SPI, SUITES, Suite, esp_header, inner, ipv6, key_of, manual_sa
 
 logging.getLogger("scapy").setLevel(logging.ERROR)
@@ -103,13 +104,13 @@ def test_junk_has_a_verdict_with_a_meaning(suite: Suite, junk: bytes, start: int
 
 #: What only a gateway meets: it has policies and sockets.
 OF_A_GATEWAY = {
+    "fragment-overlap",
+    "no-interface",
     "socket-full",
     "selector-mismatch",
     "wrong-encapsulation",
     "congestion",
     "keepalive",
-    "fragment-overlap",
-    "no-interface",
 }
 
 
@@ -176,16 +177,18 @@ def test_keys_of_another_length_are_refused_without_being_shown() -> None:
     assert "aaaa" not in repr(sa)
 
 
-def test_what_the_packet_core_does_not_do_by_itself_is_named_by_its_setting() -> None:
-    """These rows go when it does."""
+def test_the_outer_addresses_of_ah_in_tunnel_mode_are_needed() -> None:
+    """RFC 4302 section 3.1.2: it covers the outer header. To open, nothing is needed but the packet."""
     an_ah = ChildSuite(ProtocolId.AH, None, None, IntegrityId.AUTH_HMAC_SHA2_256_128, None, esn=False)
-    for sa, setting in (
-        (replace(manual_sa(), suite=an_ah), "protocol"),
-        (replace(manual_sa(), is_transport=True), "mode"),
-    ):
-        with pytest.raises(ConfigError) as caught:
-            opener(sa)
-        assert caught.value.setting == setting
+    sa = replace(manual_sa(), suite=an_ah, encryption_key=Secret(b""), integrity_key=Secret(bytes(32)))
+    here, there = ip_address("192.0.2.1"), ip_address("192.0.2.2")
+    for without in (sa, replace(sa, source=here), replace(sa, destination=there)):
+        with pytest.raises(ConfigError, match="AH in tunnel mode seals the outer header too") as caught:
+            sealer(without)
+        assert caught.value.hint == 'add source = "ADDRESS" and destination = "ADDRESS"'
+    sealed = seal(sealer(replace(sa, source=here, destination=there)), inner())
+    assert (sealed[9], sealed[12:20]) == (51, here.packed + there.packed)
+    assert opener(sa).open(sealed) == inner()
 
 
 @every_suite

@@ -6,11 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from caponier.daemon.config.compose import Complaints, compose_connection, compose_settings
+from caponier.daemon.config.attempts import Complaints
+from caponier.daemon.config.compose import compose_connection, compose_settings
+from caponier.daemon.config.compose_policies import compose_policies
 from caponier.daemon.config.findings import Finding, InvalidConfiguration, Place
 from caponier.daemon.config.locate import KeyPath
 from caponier.daemon.config.schema import DaemonTable, File
 from caponier.daemon.config.tables import Document, read_document
+from caponier.errors import ConfigError
+from caponier.mechanisms.negotiation.spd import SpdEntry
 from caponier.protocols.ike.policy import Connection, Settings
 
 MAX_FILE = 16 << 20  #: octets; twenty thousand connections fit
@@ -24,6 +28,7 @@ class Configuration:
         file: where it was read from.
         daemon: what holds for all connections.
         settings: the same as the core takes it.
+        policies: asked before all connections, in their order.
         connections: by name.
         document: the file, for the places of its keys.
     """
@@ -31,6 +36,7 @@ class Configuration:
     file: Path
     daemon: DaemonTable
     settings: Settings
+    policies: tuple[SpdEntry, ...]
     connections: Mapping[str, Connection]
     document: Document[File]
 
@@ -57,13 +63,27 @@ def load(path: Path) -> Configuration:
     document = read_document(path, _read(path), File)
     file, complaints = document.root, Complaints()
     settings = compose_settings(file.daemon, complaints)
+    policies = compose_policies(file.policy, complaints)
+    _check_interfaces(file, complaints)
     composed = {
         name: compose_connection(name, table, path.parent, complaints) for name, table in file.connection.items()
     }
     if complaints.found:
         raise InvalidConfiguration([document.finding(key, error) for key, error in complaints.found])
     connections = {name: connection for name, connection in composed.items() if connection is not None}
-    return Configuration(path, file.daemon, settings, connections, document)
+    return Configuration(path, file.daemon, settings, policies, connections, document)
+
+
+def _check_interfaces(file: File, complaints: Complaints) -> None:
+    """Each interface is of one connection, or of all that name none: else nobody could say whose a packet is."""
+    owners = {file.daemon.interface: "the daemon (daemon.interface)"}
+    for name, table in file.connection.items():
+        if table.interface is None:
+            continue
+        owner = owners.setdefault(table.interface, f"connection {name}")
+        if owner != f"connection {name}":
+            why = f"{table.interface} is of {owner} already"
+            complaints.add(("connection", name, "interface"), ConfigError(why, hint="choose another name"))
 
 
 def _read(path: Path) -> bytes:

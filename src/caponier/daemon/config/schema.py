@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from caponier.daemon.config.quantities import MOST, Octets, Seconds
+
+MOST_TFC = 65_535  #: octets; an IP packet has no more
 LONGEST_SOCKET = 107  #: octets of a UNIX socket's path (unix(7): sun_path)
 MOST_WORKERS = 64
+INTERFACE = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"  #: names of network interfaces
 
 
 def _as_list(value: object) -> object:
@@ -22,6 +27,18 @@ def _of_a_socket(path: Path) -> Path:
     return path
 
 
+def _within(last: int, word: str, value: object) -> int | None:
+    """A number up to ``last``; None for the word that stands beside them."""
+    if value == word:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= last:
+        raise ValueError(f'this has to be a number from 0 to {last}, or "{word}"')
+    return value
+
+
+Tfc = Annotated[int | None, BeforeValidator(partial(_within, MOST_TFC, "mtu"))]
+Dscp = Annotated[int | None, BeforeValidator(partial(_within, 63, "copy"))]
+Packets = Annotated[int, Field(ge=0, le=MOST)]
 Texts = Annotated[list[str], BeforeValidator(_as_list)]
 SocketPath = Annotated[Path, AfterValidator(_of_a_socket)]
 
@@ -58,10 +75,23 @@ class ChildTable(Table):
 
     local: Texts = Field(description='networks on our side: "10.1.0.0/16", "10.1.0.5[tcp/443]"')
     remote: Texts = Field(description="networks on the peer's side")
-    protocol: Literal["esp"] = Field(default="esp", description="the protocol")
-    mode: Literal["tunnel"] = Field(default="tunnel", description="the mode")
+    protocol: Literal["esp", "ah"] = Field(default="esp", description="the protocol")
+    mode: Literal["tunnel", "transport"] = Field(default="tunnel", description="the mode")
     proposals: Texts | None = Field(default=None, description='algorithms, best first: "aes256gcm16"')
     replay_window: int = Field(default=128, ge=32, le=4096, description="packets")
+    tfc: Tfc = Field(default=0, description="octets up to which packets are padded")
+    dscp: Dscp = Field(default=None, description="of the outer header: 0 to 63, or as inside")
+    ecn: bool = Field(default=True, description="whether congestion marks pass between inner and outer header")
+    df: Literal["copy", "set", "clear"] = Field(
+        default="copy", description='"don\'t fragment" of the outer IPv4 header'
+    )
+    mss: Literal["auto", False] = Field(default="auto", description="whether TCP is made to send what fits the tunnel")
+    rekey_bytes: Octets = Field(default=0, description="octets after which it is replaced; 0 for never")
+    life_bytes: Octets = Field(default=0, description="octets after which it is deleted; 0 for never")
+    rekey_packets: Packets = Field(default=0, description="packets after which it is replaced; 0 for never")
+    life_packets: Packets = Field(default=0, description="packets after which it is deleted; 0 for never")
+    rekey_time: Seconds = Field(default=0.0, description="seconds after which it is replaced; 0 for never")
+    life_time: Seconds = Field(default=0.0, description="seconds after which it is deleted; 0 for never")
 
 
 class ConnectionTable(Table):
@@ -77,8 +107,18 @@ class ConnectionTable(Table):
     while_down: Literal["discard", "pass"] | None = Field(
         default=None, description="its packets while there is no SA: dropped, or sent in clear; by start when left out"
     )
-    encapsulation: Literal["auto", "forced"] = Field(default="auto", description="whether ESP always travels in UDP")
+    encapsulation: Literal["auto", "nat", "forced"] = Field(default="auto", description="when ESP travels in UDP")
     liveness: float = Field(default=30.0, ge=0, le=86400, description="seconds of silence before asking; 0 for never")
+    interface: str | None = Field(
+        default=None,
+        max_length=15,
+        pattern=INTERFACE,
+        description="a TUN interface of its own; the daemon's when left out",
+    )
+    routes: bool | None = Field(
+        default=None,
+        description="whether the remote networks are routed into it; not into one of its own when left out",
+    )
     allow_weak: bool = Field(default=False, description="take algorithms that RFC 8221 and RFC 8247 advise against")
     child: dict[str, ChildTable] = Field(min_length=1, description="what travels through the tunnel")
 
@@ -92,7 +132,7 @@ class DaemonTable(Table):
     interface: str = Field(
         default="cap0",
         max_length=15,
-        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(%d)?$",
+        pattern=INTERFACE.replace("$", "(%d)?$"),
         description='the TUN interface\'s name: "cap0", or "cap%d" for the next free number',
     )
     mtu: int = Field(default=1400, ge=1280, le=9000, description="octets of the largest packet into the tunnel")
@@ -106,8 +146,18 @@ class DaemonTable(Table):
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is logged")
 
 
+class PolicyTable(Table):
+    """``[[policy]]``: packets that no connection is asked about."""
+
+    name: str = Field(description="what you call it")
+    action: Literal["bypass", "discard"] = Field(description="what becomes of them: sent in clear, or dropped")
+    local: Texts = Field(default=[], description="networks on our side; everything when left out")
+    remote: Texts = Field(description='networks on the far side: "10.9.0.0/16", "0.0.0.0/0[udp/53]"')
+
+
 class File(Table):
     """The whole file."""
 
     daemon: DaemonTable = Field(default_factory=DaemonTable)
+    policy: list[PolicyTable] = Field(default=[])
     connection: dict[str, ConnectionTable] = Field(default_factory=dict)

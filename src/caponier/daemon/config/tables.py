@@ -136,7 +136,7 @@ def _words(root: type[BaseModel], key: KeyPath, detail: Any) -> tuple[str, str |
         case "string_pattern_mismatch":
             return f"{_shown(key, field, detail['input'])} is not allowed", description
         case "literal_error":
-            allowed = str(detail["ctx"]["expected"])
+            allowed = str(detail["ctx"]["expected"]).replace("False", "false")
             found = detail["input"]
             return f"{_shown(key, field, found)} is not allowed; allowed: {allowed}", _nearest(
                 str(found), re.findall(r"'([^']+)'", allowed)

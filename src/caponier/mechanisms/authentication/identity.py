@@ -194,12 +194,12 @@ class IdentityPattern:
 
 
 def _is_well_formed(identity: Identity) -> bool:
-    """Whether a stranger's name is one: what a star stands for has no terminators in it (RFC 7296 section 3.5)."""
+    """Whether a stranger's name is one that could stand in a configuration: what a star stands for has no terminators in
+    it (RFC 7296 section 3.5), and is nothing of another kind."""
     try:
-        text = identity.value.decode()
-    except UnicodeDecodeError:
+        return parse_identity(identity.value.decode()) == identity
+    except (UnicodeDecodeError, ConfigError):
         return False
-    return bool(_MAIL.fullmatch(text)) if identity.type == IdType.ID_RFC822_ADDR else _is_domain_name(text)
 
 
 def same(one: Identity, other: Identity) -> bool:

@@ -21,7 +21,7 @@ from caponier.doi.ikev2 import (
     TransformAttributeType,
     TransformType,
 )
-from caponier.doi.keywords import TRANSFORM_IDS, AlgorithmName, algorithm, keyword_for
+from caponier.doi.keywords import AH_KEYWORDS, TRANSFORM_IDS, AlgorithmName, algorithm, keyword_for
 from caponier.errors import ConfigError
 from caponier.mechanisms.negotiation.transforms import (
     KEY_EXCHANGES,
@@ -175,7 +175,7 @@ def _transforms(text: str, protocol: ProtocolId) -> list[Transform]:
         raise ConfigError(f"a proposal has {len(words)} keywords, more than {_MAX_KEYWORDS}")
     transforms: list[Transform] = []
     for word in words:
-        transform = _transform(_named(word, text))
+        transform = _transform(_named(word, text, protocol))
         if transform.type not in (*MANDATORY_TYPES[protocol], *OPTIONAL_TYPES[protocol]):
             raise _refused(text, f"{word!r} has no place in a proposal for {protocol}", f"leave {word!r} out")
         if transform in transforms:
@@ -184,7 +184,9 @@ def _transforms(text: str, protocol: ProtocolId) -> list[Transform]:
     return transforms
 
 
-def _named(word: str, text: str) -> AlgorithmName:
+def _named(word: str, text: str, protocol: ProtocolId) -> AlgorithmName:
+    if protocol == ProtocolId.AH and word in AH_KEYWORDS:
+        return AH_KEYWORDS[word]
     try:
         return algorithm(word)
     except ConfigError as error:

@@ -10,11 +10,11 @@ from types import MappingProxyType
 from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import WireError
 from caponier.octets import Reader
-from caponier.protocols import ah, esp
+from caponier.protocols import esp
 from caponier.protocols.captures.files import Frame
 from caponier.protocols.captures.ip import IpAddress, IpPacket, read_ip
 from caponier.protocols.captures.ipsec import UDP_PORTS, Passed, Protected, find_protected
-from caponier.protocols.esp import AUTHENTIC, InboundSas, ManualSa
+from caponier.protocols.esp import AUTHENTIC, Header, InboundSas, ManualSa
 
 MAX_UNKNOWN = 1000  #: SPIs without a key that are counted one by one; a stranger can send any number of them
 
@@ -38,7 +38,7 @@ class Row:
         spi: host order.
         sequence: the lower 32 bits of its sequence number.
         verdict: OK, or a key of :data:`VERDICTS`.
-        octets: the inner packet; empty unless the verdict is OK.
+        octets: the inner packet, in transport mode the packet as it was; empty unless the verdict is OK.
     """
 
     frame: int
@@ -149,19 +149,19 @@ class Decoder:
     def _row(self, frame: Frame, outer: Protected) -> Row | None:
         """None where not even its header is there."""
         try:
-            spi, sequence = _spi_and_sequence(outer)
+            header = Header.of(outer.protocol, Reader(outer.octets, f"{outer.protocol.name} packet"))
         except WireError:
             return None
-        sa = self._sas.find(outer.protocol, spi, outer.destination)
+        sa = self._sas.find(outer.protocol, header.spi, outer.destination)
         verdict, octets = self._open(sa, outer)
-        row = Row(frame.number, frame.time, outer, spi, sequence, verdict, octets)
+        row = Row(frame.number, frame.time, outer, header.spi, header.sequence, verdict, octets)
         self._tally(sa, row).add(row)
         return row
 
     def _open(self, sa: ManualSa | None, outer: Protected) -> tuple[str, bytes]:
         if sa is None:
             return UNKNOWN_SPI, b""
-        return (CUT_SHORT, b"") if outer.missing else self._sas.open(sa, outer.octets)
+        return (CUT_SHORT, b"") if outer.missing else self._sas.open(sa, outer.for_sa(sa))
 
     def _tally(self, sa: ManualSa | None, row: Row) -> Tally:
         if sa is not None:
@@ -171,9 +171,3 @@ class Decoder:
         if key not in self._unknown and len(self._unknown) >= MAX_UNKNOWN:
             return self._others.setdefault(protocol, Tally(protocol, None, None))
         return self._unknown.setdefault(key, Tally(protocol, row.spi, None))
-
-
-def _spi_and_sequence(outer: Protected) -> tuple[int, int]:
-    reader = Reader(outer.octets, f"{outer.protocol.name} packet")
-    header = ah.Header.decode(reader) if outer.protocol == ProtocolId.AH else esp.Header.decode(reader)
-    return header.spi, header.sequence

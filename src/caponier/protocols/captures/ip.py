@@ -12,6 +12,7 @@ from caponier.errors import WireError
 IpAddress = IPv4Address | IPv6Address
 
 _IPV4_HEADER, _IPV6_HEADER = 20, 40
+_PROTOCOL_AT, _NEXT_HEADER_AT = 9, 6  #: the fields that say what follows
 
 #: Extension headers of IPv6 whose length is in units of 8 octets, without the first 8 (RFC 8200 section 4, RFC 6564).
 _EXTENSIONS = frozenset(
@@ -46,6 +47,8 @@ class IpPacket:
         source: its address.
         destination: its address.
         protocol: of the payload, behind all extension headers.
+        headers: the IP header with its options or extension headers: what is in front of the payload.
+        next_header_at: where in these the field is that names the protocol.
         payload: as much of it as is there.
         length: octets of the whole packet, as its header has it.
         missing: octets at its end that are not there.
@@ -55,6 +58,8 @@ class IpPacket:
     source: IpAddress
     destination: IpAddress
     protocol: IpProtocol
+    headers: bytes
+    next_header_at: int
     payload: bytes
     length: int
     missing: int
@@ -138,7 +143,9 @@ def _ipv4(octets: bytes) -> IpPacket:
     return IpPacket(
         source=_ipv4_address(octets[12:16]),
         destination=_ipv4_address(octets[16:20]),
-        protocol=IpProtocol(octets[9]),
+        protocol=IpProtocol(octets[_PROTOCOL_AT]),
+        headers=octets[:header],
+        next_header_at=_PROTOCOL_AT,
         payload=octets[header:total],
         length=total,
         missing=max(0, total - len(octets)),
@@ -160,11 +167,13 @@ def _ipv6(octets: bytes) -> IpPacket:
         raise WireError(f"IPv6 packet: {len(octets)} octets", field="header")
     payload_length = int.from_bytes(octets[4:6])
     total = _IPV6_HEADER + payload_length if payload_length else len(octets)
-    protocol, start, is_fragment = _behind_extensions(octets[:total])
+    protocol, start, named_at, is_fragment = _behind_extensions(octets[:total])
     return IpPacket(
         source=_ipv6_address(octets[8:24]),
         destination=_ipv6_address(octets[24:40]),
         protocol=IpProtocol(protocol),
+        headers=octets[:start],
+        next_header_at=named_at,
         payload=octets[start:total],
         length=total,
         missing=max(0, total - len(octets)),
@@ -172,21 +181,24 @@ def _ipv6(octets: bytes) -> IpPacket:
     )
 
 
-def _behind_extensions(octets: bytes) -> tuple[int, int, bool]:
-    """What follows the extension headers, where, and whether it is in fragments (RFC 8200 sections 4.1 and 4.5)."""
-    next_header, at = octets[6], _IPV6_HEADER
+def _behind_extensions(octets: bytes) -> tuple[int, int, int, bool]:
+    """What follows the extension headers, and where.
+
+    Also where the field is that says so, and whether it is in fragments (RFC 8200 sections 4.1 and 4.5).
+    """
+    next_header, at, named_at = octets[_NEXT_HEADER_AT], _IPV6_HEADER, _NEXT_HEADER_AT
     while next_header in _EXTENSIONS or next_header == IpProtocol.IPV6_FRAG:
         if len(octets) < at + 8:
             raise WireError(f"IPv6 packet: extension header {next_header} is cut off", field="next header")
         is_fragment_header = next_header == IpProtocol.IPV6_FRAG
-        next_header, at, header = octets[at], at + 8, octets[at : at + 8]
+        next_header, at, named_at, header = octets[at], at + 8, at, octets[at : at + 8]
         if not is_fragment_header:
             at += 8 * header[1]
         elif int.from_bytes(header[2:4]) & 0xFFF9:  # an offset, or "more fragments"; without both it is whole, RFC 6946
-            return next_header, at, True
+            return next_header, at, named_at, True
     if at > len(octets):
         raise WireError("IPv6 packet: an extension header reaches beyond it", field="header extension length")
-    return next_header, at, False
+    return next_header, at, named_at, False
 
 
 @lru_cache(maxsize=4096)

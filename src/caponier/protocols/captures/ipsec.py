@@ -11,6 +11,7 @@ from caponier.errors import WireError
 from caponier.protocols.captures.files import Frame
 from caponier.protocols.captures.ip import IpAddress, IpPacket, decode_ip, format_end
 from caponier.protocols.captures.links import ip_start, is_understood
+from caponier.protocols.esp import ManualSa
 
 UDP_PORTS = frozenset({4500})  #: of ESP in UDP; with NAT it is one end's only (RFC 3948 section 2.1)
 _IKE_PORT = 500  #: RFC 7296 section 2.23
@@ -18,6 +19,8 @@ _NON_ESP_MARKER = bytes(4)  #: RFC 3948 section 2.2
 _NAT_KEEPALIVE = b"\xff"  #: RFC 3948 section 2.3
 _UDP_HEADER = 8
 _ESP_HEADER = 8
+_IPV6_HEADER = 40
+_PROTOCOLS = {ProtocolId.ESP: IpProtocol.ESP, ProtocolId.AH: IpProtocol.AH}
 
 # A machine that leaves UDP segmentation to its network card (UDP_SEGMENT of Linux), or puts together what comes in
 # (UDP_GRO), shows many packets of one length as one datagram.
@@ -47,6 +50,7 @@ class Protected:
         ports: UDP source and destination port; None where it travels right behind IP.
         octets: of the packet, from the ESP or AH header on.
         missing: octets at its end that were not captured.
+        around: the IP packet that it came in.
     """
 
     protocol: ProtocolId
@@ -55,6 +59,24 @@ class Protected:
     ports: tuple[int, int] | None
     octets: bytes
     missing: int
+    around: IpPacket
+
+    def for_sa(self, sa: ManualSa) -> bytes:
+        """What an SA opens: the packet alone, or an IP packet that holds it right behind the IP header.
+
+        Without its UDP header it is what it would have been without encapsulation: the integrity check of ESP does not
+        cover what is in front of it (RFC 3948 section 3.1.2).
+        """
+        if sa.is_bare:
+            return self.octets
+        headers = bytearray(self.around.headers)
+        headers[self.around.next_header_at] = _PROTOCOLS[self.protocol]
+        length = len(headers) + len(self.octets)
+        if self.source.version == 4:
+            headers[2:4] = length.to_bytes(2)
+        else:
+            headers[4:6] = (length - _IPV6_HEADER).to_bytes(2)
+        return bytes(headers) + self.octets
 
     @property
     def ends(self) -> str:
@@ -74,12 +96,13 @@ def find_protected(frame: Frame, udp_ports: frozenset[int] = UDP_PORTS) -> Found
     if start is None:
         return Passed.OTHER
     try:
-        return _in_ip(decode_ip(frame.octets[start:]), udp_ports)
+        return find_in_ip(decode_ip(frame.octets[start:]), udp_ports)
     except WireError:
         return Passed.MALFORMED
 
 
-def _in_ip(packet: IpPacket, udp_ports: frozenset[int]) -> Found:
+def find_in_ip(packet: IpPacket, udp_ports: frozenset[int] = UDP_PORTS) -> Found:
+    """As :func:`find_protected`, in an IP packet."""
     if packet.is_fragment:
         return Passed.FRAGMENT
     match packet.protocol:
@@ -151,6 +174,6 @@ def _protected(
     if not last:
         return Passed.MALFORMED
     return (
-        *(Protected(protocol, packet.source, packet.destination, ports, octets, 0) for octets in whole),
-        Protected(protocol, packet.source, packet.destination, ports, last, packet.missing),
+        *(Protected(protocol, packet.source, packet.destination, ports, octets, 0, packet) for octets in whole),
+        Protected(protocol, packet.source, packet.destination, ports, last, packet.missing, packet),
     )

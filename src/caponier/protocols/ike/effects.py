@@ -12,7 +12,7 @@ from caponier.mechanisms.authentication.signatures import PrivateKey, SignatureS
 from caponier.mechanisms.negotiation.selectors import TrafficSelector
 from caponier.octets import Secret
 from caponier.protocols.ike.path import Path
-from caponier.protocols.ike.policy import Mode
+from caponier.protocols.ike.policy import Handling, IpAddress, Lifetime, Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,12 @@ class ChildSa:
         local: agreed traffic selectors on our side.
         remote: agreed traffic selectors on the peer's side.
         path: both ends of the tunnel; ``path.encapsulated`` when ESP travels in UDP on these ports.
+        handling: of its packets.
+        lifetime: when it is to be replaced, and when deleted.
+        counted: transport mode through a NAT: source and destination that the peer's checksums count
+            (RFC 3948 section 3.1.2); None where they are those of the packet.
+        defers_to: SPI on which we receive of the Child SA that goes on sending in its place until it is retired or
+            removed: the peer rekeyed it and may not be ready to receive on this one (RFC 7296 section 2.8).
     """
 
     connection: str
@@ -67,6 +73,10 @@ class ChildSa:
     local: tuple[TrafficSelector, ...]
     remote: tuple[TrafficSelector, ...]
     path: Path
+    handling: Handling
+    lifetime: Lifetime
+    counted: tuple[IpAddress, IpAddress] | None = None
+    defers_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +111,15 @@ class InstallChildSa:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RetireChildSa:
+    """Send nothing more on the Child SA that receives on ``spi_in``, for another one has replaced it; go on
+    receiving what the peer sent on it before it knew. A RemoveChildSa follows. Result: None."""
+
+    protocol: ProtocolId
+    spi_in: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RemoveChildSa:
     """Remove both directions of the Child SA that receives on ``spi_in``, and its policy when no other
     Child SA serves it. Result: None."""
@@ -119,4 +138,4 @@ class MoveChildSa:
     path: Path
 
 
-Effect = AllocateSpi | ReleaseSpi | Sign | InstallChildSa | RemoveChildSa | MoveChildSa
+Effect = AllocateSpi | ReleaseSpi | Sign | InstallChildSa | RetireChildSa | RemoveChildSa | MoveChildSa

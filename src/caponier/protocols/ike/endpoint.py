@@ -16,9 +16,10 @@ import hashlib
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
-from caponier.doi.ikev2 import ExchangeType, NotifyType
+from caponier.doi.ikev2 import ExchangeType, NotifyType, ProtocolId
 from caponier.errors import (
     CaponierError,
     InternalError,
@@ -28,8 +29,9 @@ from caponier.errors import (
     PeerError,
     UnexpectedMessage,
 )
+from caponier.mechanisms.algorithms.suites import IkeSuite
 from caponier.mechanisms.authentication.identity import same
-from caponier.mechanisms.keys.schedule import derive_ike_keys
+from caponier.mechanisms.keys.schedule import IkeKeys, derive_ike_keys
 from caponier.mechanisms.negotiation.pad import PadEntry, entries_at
 from caponier.octets import Reader
 from caponier.protocols.ike.effects import AllocateSpi, ChildSa, Effect, InstallChildSa, ReleaseSpi, RemoveChildSa
@@ -39,7 +41,8 @@ from caponier.protocols.ike.messages.message import Message, decode_header, deco
 from caponier.protocols.ike.messages.payloads import Nonce, Notify, Payload
 from caponier.protocols.ike.messages.rules import check
 from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
-from caponier.protocols.ike.policy import ChildPolicy, Connection, Settings
+from caponier.protocols.ike.policy import ChildPolicy, Connection, IpAddress, Settings
+from caponier.protocols.ike.v2.child_sa import ChildRecord
 from caponier.protocols.ike.v2.cookies import CookieJar
 from caponier.protocols.ike.v2.exchanges import init
 from caponier.protocols.ike.v2.exchanges.create_child import create_child
@@ -72,6 +75,7 @@ class Endpoint:
         self._connections: dict[str, Connection] = {}
         self._sas: dict[bytes, IkeSa] = {}  #: by our SPI
         self._embryos: dict[bytes, IkeSa] = {}  #: responders by the digest of their first request
+        self._by_child: dict[tuple[ProtocolId, int], IkeSa] = {}  #: by the SPI on which a Child SA receives
         self._half_open = HalfOpen(settings.limits)
         self._cookies = CookieJar(rng)
         self._budget = AnswerBudget()
@@ -204,9 +208,66 @@ class Endpoint:
         self._policy(connection, child)
         for sa in self._sas_of(connection):
             sa.now = now
-            for record in [each for each in sa.children.values() if each.child.name == child]:
+            for record in [each for each in sa.children.values() if each.child.name == child and not each.is_closing]:
                 sa.requests.enqueue(delete_child_sa(sa, record, "asked for"))
             self._note(sa)
+
+    def rekey_child(self, protocol: ProtocolId, spi_in: int, now: float) -> None:
+        """Replace a Child SA by one with new keys (RFC 7296 section 1.3.3); does nothing where it is gone or replaced.
+
+        Args:
+            protocol: ESP or AH.
+            spi_in: on which we receive, host order.
+            now: the instant.
+        """
+        sa, record = self._child(protocol, spi_in, now)
+        if sa is not None and record is not None:
+            sa.rekey_child(record)
+            self._note(sa)
+
+    def delete_child(self, protocol: ProtocolId, spi_in: int, reason: str, now: float, *, again: bool = False) -> None:
+        """End one Child SA and tell the peer; does nothing where it is gone or about to go.
+
+        Args:
+            protocol: ESP or AH.
+            spi_in: on which we receive, host order.
+            reason: for people.
+            now: the instant.
+            again: whether another takes its place, where none has yet.
+        """
+        sa, record = self._child(protocol, spi_in, now)
+        if sa is None or record is None or record.is_closing:
+            return
+        sa.requests.enqueue(delete_child_sa(sa, record, reason))
+        name = record.child.name
+        if (
+            again
+            and sa.connection is not None
+            and not any(each.is_current and each.child.name == name for each in sa.children.values())
+        ):
+            for policy in sa.connection.children:
+                if policy.name == name:
+                    sa.requests.enqueue(create_child(sa, policy))
+        self._note(sa)
+
+    def rekey(self, connection: str, now: float) -> None:
+        """Replace the established IKE SA of a connection by one with new keys (RFC 7296 section 1.3.2).
+
+        Raises:
+            MisuseError: no such connection.
+        """
+        self._connection(connection)
+        for sa in self._sas_of(connection):
+            sa.now = max(sa.now, now)
+            sa.rekey()
+            self._note(sa)
+
+    def follow_peer(self, protocol: ProtocolId, spi_in: int, remote: IpAddress, remote_port: int, now: float) -> None:
+        """An authenticated ESP packet came in UDP from another address or port than the peer had: its NAT has moved it,
+        and we go with it where we may (RFC 7296 section 2.23)."""
+        sa, _ = self._child(protocol, spi_in, now)
+        if sa is not None:
+            sa.follow_peer(replace(sa.path, remote=remote, remote_port=remote_port))
 
     def shut_down(self, now: float) -> None:
         """End all IKE SAs and tell the peers; :attr:`is_idle` says when that is done."""
@@ -278,7 +339,7 @@ class Endpoint:
             REPERTOIRE,
             role=Role.RESPONDER,
             spi_i=message.spi_i,
-            spi_r=self._fresh_spi(),
+            spi_r=self.fresh_spi(),
             path=path,
             candidates=self._candidates(path),
             now=now,
@@ -384,6 +445,16 @@ class Endpoint:
     def report(self, event: Event) -> None:
         self._events.append(event)
 
+    def succeed(self, old: IkeSa, role: Role, spis: tuple[bytes, bytes], suite: IkeSuite, keys: IkeKeys) -> IkeSa:
+        sa = IkeSa.successor(old, role, *spis)
+        sa.adopt_keys(suite, keys)
+        self._sas[sa.local_spi] = sa
+        self._note(sa)
+        return sa
+
+    def touched(self, sa: IkeSa) -> None:
+        self._note(sa)
+
     def sa_established(self, sa: IkeSa) -> None:
         self._forget_embryo(sa)
         self._resolve_duplicate(sa)
@@ -403,9 +474,11 @@ class Endpoint:
         name = sa.connection_name
         return any(other is not sa for other in self._sas_of(name or "") if other.phase in _LIVE)
 
-    def child_installed(self, sa: IkeSa, child: ChildSa) -> None: ...
+    def child_installed(self, sa: IkeSa, child: ChildSa) -> None:
+        self._by_child[child.protocol, child.spi_in] = sa
 
-    def child_removed(self, sa: IkeSa, child: ChildSa) -> None: ...
+    def child_removed(self, child: ChildSa) -> None:
+        self._by_child.pop((child.protocol, child.spi_in), None)
 
     # -- the inside
 
@@ -426,7 +499,7 @@ class Endpoint:
             self,
             REPERTOIRE,
             role=Role.INITIATOR,
-            spi_i=self._fresh_spi(),
+            spi_i=self.fresh_spi(),
             spi_r=NO_SPI,
             path=path,
             candidates=(connection,),
@@ -451,6 +524,15 @@ class Endpoint:
         if len(sa.children) >= self.settings.limits.children_per_ike_sa:
             raise NoAdditionalSas(f"the IKE SA has {len(sa.children)} Child SAs already, as many as we allow")
         sa.requests.enqueue(create_child(sa, policy))
+
+    def _child(self, protocol: ProtocolId, spi_in: int, now: float) -> tuple[IkeSa, ChildRecord] | tuple[None, None]:
+        """The Child SA that receives on an SPI, and its IKE SA; nothing where it is gone."""
+        sa = self._by_child.get((protocol, spi_in))
+        record = None if sa is None else sa.children.get(spi_in)
+        if sa is None or record is None:
+            return None, None
+        sa.now = max(sa.now, now)
+        return sa, record
 
     def _close(self, sa: IkeSa, reason: str, now: float) -> None:
         sa.now = now
@@ -510,7 +592,7 @@ class Endpoint:
                 return policy
         raise MisuseError(f"connection {connection} has no child named {child}")
 
-    def _fresh_spi(self) -> bytes:
+    def fresh_spi(self) -> bytes:
         """An SPI that is neither zero nor in use."""
         for _ in range(16):
             spi = self.rng(8)

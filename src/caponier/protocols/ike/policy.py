@@ -44,7 +44,8 @@ class Mode(Enum):
 class Encapsulation(Enum):
     """Whether ESP travels in UDP (RFC 3948)."""
 
-    AUTO = "auto"  #: Where a NAT was found (RFC 7296 section 2.23).
+    AUTO = "auto"  #: Where a NAT was found (RFC 7296 section 2.23), and where the peer likes it better too.
+    NAT = "nat"  #: Where a NAT was found.
     FORCED = "forced"  #: Always.
 
 
@@ -78,6 +79,63 @@ class Remote:
     requirement: PresharedKey | CertificateTrust
 
 
+class DontFragment(Enum):
+    """The DF bit of the outer IPv4 header (RFC 4301 section 8.1)."""
+
+    COPY = "copy"  #: From the inner header.
+    SET = "set"
+    CLEAR = "clear"
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """How the packets of a Child SA are built: our own business, which no peer hears of (RFC 4301 section 4.4.2.1).
+
+    Attributes:
+        tfc: octets up to which inner packets are padded (RFC 4303 section 2.7); 0 for not at all, None for as many as
+            the tunnel's MTU has.
+        dscp: of the outer header; None for that of the inner one.
+        ecn: whether congestion marks pass between inner and outer header (RFC 6040).
+        dont_fragment: the DF bit of the outer header.
+        clamps_mss: whether the MSS of TCP connections is lowered to what fits the tunnel.
+    """
+
+    tfc: int | None = 0
+    dscp: int | None = None
+    ecn: bool = True
+    dont_fragment: DontFragment = DontFragment.COPY
+    clamps_mss: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """How much and how long a Child SA carries (RFC 4301 section 4.4.2.1); 0 for without end.
+
+    At the soft limit it is to be replaced, at the hard limit it is to be deleted; inner octets and packets are counted,
+    in each direction by itself.
+    """
+
+    soft_octets: int = 0
+    hard_octets: int = 0
+    soft_packets: int = 0
+    hard_packets: int = 0
+    soft_seconds: float = 0.0
+    hard_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """Where the packets of a connection enter and leave the system; the core only passes it on.
+
+    Attributes:
+        interface: a TUN interface of its own (a route-based VPN); None for the one that all share.
+        routes: whether the remote networks are routed into it.
+    """
+
+    interface: str | None = None
+    routes: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class ChildPolicy:
     """One Child SA that is wanted: an entry of the SPD, PROTECT (RFC 4301 section 4.4.1).
@@ -89,6 +147,8 @@ class ChildPolicy:
         proposals: acceptable proposals of one protocol, ESP or AH, in order of preference; without SPI.
         mode: tunnel or transport.
         replay_window: packets, 32 to 4096.
+        handling: of its packets.
+        lifetime: of each of its SAs.
     """
 
     name: str
@@ -97,6 +157,8 @@ class ChildPolicy:
     proposals: tuple[Proposal, ...]
     mode: Mode = Mode.TUNNEL
     replay_window: int = 128
+    handling: Handling = Handling()
+    lifetime: Lifetime = Lifetime()
 
     @property
     def protocol(self) -> ProtocolId:
@@ -119,6 +181,8 @@ class Connection:
         encapsulation: whether UDP is forced.
         liveness: seconds of silence from the peer before it is asked for a sign of life; None for never
             (RFC 7296 section 2.4).
+        rekey: seconds after which the IKE SA gets new keys (RFC 7296 section 2.8); None for never.
+        attachment: where its packets enter and leave the system.
     """
 
     name: str
@@ -130,6 +194,8 @@ class Connection:
     while_down: WhileDown = WhileDown.DISCARD
     encapsulation: Encapsulation = Encapsulation.AUTO
     liveness: float | None = 30.0
+    rekey: float | None = 4 * 3600.0
+    attachment: Attachment = Attachment()
 
 
 @dataclass(frozen=True, slots=True)

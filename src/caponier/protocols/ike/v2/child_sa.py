@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from caponier.doi.ikev2 import NotifyType
+from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import CaponierError, NoAdditionalSas, NoProposalChosen, TsUnacceptable
 from caponier.mechanisms.algorithms.catalog import prf
 from caponier.mechanisms.algorithms.suites import ChildSuite
@@ -18,14 +18,16 @@ from caponier.mechanisms.negotiation.suites import child_suite
 from caponier.octets import Secret
 from caponier.protocols.ike.effects import ChildSa, DirectionKeys, InstallChildSa, ReleaseSpi
 from caponier.protocols.ike.events import ChildSaStatus
-from caponier.protocols.ike.messages.message import Message
-from caponier.protocols.ike.messages.payloads import Notify
 from caponier.protocols.ike.path import Path
-from caponier.protocols.ike.policy import ChildPolicy, Connection, Mode
+from caponier.protocols.ike.policy import ChildPolicy, Connection, Handling, IpAddress, Mode
+from caponier.protocols.ike.v2.nat import floated
 from caponier.protocols.ike.v2.steps import InboundSpi, Perform, Step
+from caponier.protocols.ike.v2.wish import Wish
 
 if TYPE_CHECKING:
     from caponier.protocols.ike.v2.ike_sa import IkeSa
+
+Selectors = tuple[TrafficSelector, ...]
 
 
 @dataclass(slots=True)
@@ -36,11 +38,26 @@ class ChildRecord:
         child: what was installed; its keys are wiped.
         suite: the negotiated algorithms.
         since: instant of installation.
+        is_rekeying: our request to replace it is out.
+        is_closing: our Delete of it is queued or out.
+        successor: what has replaced it.
+        rekey_at: instant of the next attempt to replace it, after the peer said "not now".
+        rival: what the peer made to replace it while we were doing the same (RFC 7296 section 2.8.1).
     """
 
     child: ChildSa
     suite: ChildSuite
     since: float
+    is_rekeying: bool = False
+    is_closing: bool = False
+    successor: ChildRecord | None = None
+    rekey_at: float | None = None
+    rival: Replacement | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is there to stay: not replaced, and not about to be deleted."""
+        return not self.is_closing and self.successor is None
 
     def move(self, path: Path) -> None:
         """The peer is somewhere else now."""
@@ -64,6 +81,19 @@ class ChildRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Replacement:
+    """A Child SA that replaces another one, with what decides between two of them (RFC 7296 section 2.8.1).
+
+    Attributes:
+        record: the new Child SA.
+        lowest_nonce: the lower one of the two nonces of the exchange that made it.
+    """
+
+    record: ChildRecord
+    lowest_nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Agreement:
     """What both sides agreed on for one Child SA.
 
@@ -73,6 +103,8 @@ class Agreement:
         local: traffic selectors on our side.
         remote: traffic selectors on the peer's side.
         mode: tunnel or transport.
+        handling: of the packets: ours, less what the peer does not take.
+        counted: transport mode through a NAT: source and destination that the peer's checksums count.
     """
 
     policy: ChildPolicy
@@ -80,6 +112,41 @@ class Agreement:
     local: tuple[TrafficSelector, ...]
     remote: tuple[TrafficSelector, ...]
     mode: Mode
+    handling: Handling
+    counted: tuple[IpAddress, IpAddress] | None = None
+
+
+def agree(policy: ChildPolicy, proposal: Proposal, local: Selectors, remote: Selectors, wish: Wish) -> Agreement:
+    """What comes of a policy of ours and of what the peer said, whoever of the two asked.
+
+    Args:
+        policy: ours.
+        proposal: that both accept.
+        local: selectors on our side that both accept.
+        remote: the same for the peer's side.
+        wish: what the peer said.
+
+    Raises:
+        TsUnacceptable: transport mode, and the selectors are not the two hosts.
+    """
+    handling = policy.handling if wish.takes_padding else replace(policy.handling, tfc=0)
+    if policy.mode is Mode.TUNNEL:
+        return Agreement(policy, proposal, local, remote, Mode.TUNNEL, handling)
+    _require_hosts(policy, local, remote, wish)
+    return Agreement(policy, proposal, local, remote, Mode.TRANSPORT, handling, wish.counted)
+
+
+def _require_hosts(policy: ChildPolicy, local: Selectors, remote: Selectors, wish: Wish) -> None:
+    """In transport mode the two ends of the SA are the two hosts (RFC 4301 section 4.1, RFC 7296 section 2.23.1)."""
+    for side, selectors, host in (("local", local, wish.path.local), ("remote", remote, wish.path.remote)):
+        if any(not each.start == each.end == host for each in selectors):
+            raise TsUnacceptable(
+                f"transport mode is between the two hosts themselves, and {selectors_text(selectors)} is not {host}",
+                offered=_pair(wish.local, wish.remote),
+                accepted=_pair(policy.local, policy.remote),
+                hint='name the hosts\' own addresses on both sides, or use mode = "tunnel"',
+                setting=f"child.{policy.name}.{side}",
+            )
 
 
 def offer(policy_proposals: Sequence[Proposal], spi: InboundSpi) -> tuple[Proposal, ...]:
@@ -92,10 +159,8 @@ def offer(policy_proposals: Sequence[Proposal], spi: InboundSpi) -> tuple[Propos
 def choose(
     connection: Connection,
     offered: Sequence[Proposal],
-    local: Sequence[TrafficSelector],
-    remote: Sequence[TrafficSelector],
-    proposals_of: dict[str, tuple[Proposal, ...]],
-    asked: Mode,
+    wish: Wish,
+    proposals_of: Mapping[str, tuple[Proposal, ...]],
 ) -> Agreement:
     """Choose as responder which of our policies a request is for, and narrow it (RFC 7296 section 2.9).
 
@@ -105,40 +170,29 @@ def choose(
     Args:
         connection: ours.
         offered: the peer's proposals.
-        local: the peer's selectors for our side: TSr.
-        remote: the peer's selectors for its side: TSi.
-        proposals_of: what we accept for each policy, by its name.
-        asked: the mode that the peer asks for.
+        wish: what else the peer asks for.
+        proposals_of: what we accept for each policy, by its name; a policy that is not in it is not asked.
 
     Raises:
         TsUnacceptable: no policy has anything in common with the selectors.
         NoProposalChosen: those that have do not accept the proposals.
     """
     refusal: NoProposalChosen | None = None
-    for policy in connection.children:
+    for policy in (each for each in connection.children if each.name in proposals_of):
+        local, remote = wish.selectors(policy.mode)
         try:
             ours, theirs = narrow(local, policy.local), narrow(remote, policy.remote)
         except TsUnacceptable:
             continue
         try:
-            _require_mode(policy, asked)
+            _require_mode(policy, wish.mode)
             proposal = select(offered, proposals_of[policy.name])
         except NoProposalChosen as error:
             error.setting = error.setting or f"child.{policy.name}.proposals"
             refusal = refusal or error
             continue
-        return Agreement(policy, proposal, ours, theirs, policy.mode)
-    raise refusal or _unacceptable(connection, local, remote)
-
-
-def asked_mode(message: Message) -> Mode:
-    """The mode that a request asks for, or that an answer agrees to (RFC 7296 section 1.3.1)."""
-    return Mode.TUNNEL if message.notify(NotifyType.USE_TRANSPORT_MODE) is None else Mode.TRANSPORT
-
-
-def mode_notifies(mode: Mode) -> tuple[Notify, ...]:
-    """``[N(USE_TRANSPORT_MODE)]`` of a request or its answer."""
-    return () if mode is Mode.TUNNEL else (Notify(NotifyType.USE_TRANSPORT_MODE),)
+        return agree(policy, proposal, ours, theirs, wish)
+    raise refusal or _unacceptable(connection, wish.local, wish.remote)
 
 
 def _require_mode(policy: ChildPolicy, asked: Mode) -> None:
@@ -194,14 +248,14 @@ def policy_offer(policy: ChildPolicy, proposals: Sequence[Proposal]) -> str:
     return f"{format_proposals(proposals)} for {_pair(policy.local, policy.remote)}"
 
 
-def require_room(sa: IkeSa) -> None:
-    """Require that one more Child SA fits.
+def require_room(sa: IkeSa, *, is_rekeying: bool = False) -> None:
+    """Require that one more Child SA fits; a successor is there beside the one that it replaces.
 
     Raises:
         NoAdditionalSas: there are too many already.
     """
     limit = sa.host.settings.limits.children_per_ike_sa
-    if len(sa.children) >= limit:
+    if sa.occupied >= limit * (2 if is_rekeying else 1):
         raise NoAdditionalSas(f"the IKE SA has {limit} Child SAs already, as many as we allow")
 
 
@@ -215,6 +269,7 @@ def install(
     *,
     is_requester: bool,
     shared: Secret | None = None,
+    replaced: ChildRecord | None = None,
 ) -> Step[ChildRecord]:
     """Derive the keys of a Child SA and put it into the data plane.
 
@@ -227,14 +282,19 @@ def install(
         nr: nonce of its responder.
         is_requester: whether the exchange is ours.
         shared: g^ir of the exchange, None without a key exchange of its own.
+        replaced: the Child SA that it is to replace.
 
     Raises:
+        NoProposalChosen: AH, and there is a NAT on the way.
         EngineError: the data plane did not take it.
     """
+    _require_way(sa, agreement)
     suite = child_suite(agreement.proposal)
     protection = sa.protector
     keys = derive_child_keys(prf(protection.suite.prf), protection.keys.sk_d, ni, nr, suite, shared)
     child = _child(sa, peer, agreement, suite, spi, keys, is_requester=is_requester)
+    if replaced is not None and not is_requester:
+        child = replace(child, defers_to=replaced.child.spi_in)
     spi.take()
     try:
         yield Perform(InstallChildSa(child))
@@ -246,6 +306,26 @@ def install(
     record = ChildRecord(child, suite, sa.now)
     sa.add_child(record)
     return record
+
+
+def _way(sa: IkeSa, protocol: ProtocolId) -> Path:
+    """ESP travels in UDP where a NAT demands it, and where both sides like it better."""
+    if protocol == ProtocolId.ESP and sa.prefers_udp:
+        return floated(sa.path, sa.host.settings.ports)
+    return replace(sa.path, encapsulated=protocol == ProtocolId.ESP and sa.nat.encapsulates)
+
+
+def _require_way(sa: IkeSa, agreement: Agreement) -> None:
+    """AH protects the addresses that a NAT changes, and nothing encapsulates it (RFC 3948 section 1, RFC 3715 section 2.1)."""
+    if agreement.proposal.protocol == ProtocolId.AH and sa.nat.encapsulates:
+        name = agreement.policy.name
+        raise NoProposalChosen(
+            "AH does not pass a NAT, and there is one on the way",
+            offered="AH",
+            accepted="ESP",
+            hint=f'set protocol = "esp" for child {name} on both sides, or find a way without NAT',
+            setting=f"child.{name}.protocol",
+        )
 
 
 def _child(
@@ -278,5 +358,8 @@ def _child(
         keys_out=keys_out,
         local=agreement.local,
         remote=agreement.remote,
-        path=replace(sa.path, encapsulated=sa.nat.encapsulates),
+        path=_way(sa, suite.protocol),
+        handling=agreement.handling,
+        counted=agreement.counted,
+        lifetime=policy.lifetime,
     )

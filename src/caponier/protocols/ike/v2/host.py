@@ -8,16 +8,19 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from caponier.doi.ikev2 import ExchangeType
+from caponier.mechanisms.algorithms.suites import IkeSuite
+from caponier.mechanisms.keys.schedule import IkeKeys
 from caponier.protocols.ike.effects import ChildSa, Effect
-from caponier.protocols.ike.events import Event
+from caponier.protocols.ike.events import Event, Role
 from caponier.protocols.ike.messages.message import Message
 from caponier.protocols.ike.messages.payloads import Payload
 from caponier.protocols.ike.path import Datagram, NatKeepalive
-from caponier.protocols.ike.policy import Settings
+from caponier.protocols.ike.policy import ChildPolicy, Settings
 from caponier.protocols.ike.v2.lanes import Exchange
 from caponier.protocols.ike.v2.steps import Step, Task
 
 if TYPE_CHECKING:
+    from caponier.protocols.ike.v2.child_sa import ChildRecord
     from caponier.protocols.ike.v2.ike_sa import IkeSa
 
 
@@ -49,11 +52,19 @@ class Repertoire:
         responders: bodies that answer requests, by exchange type.
         liveness: asks the peer for a sign of life.
         delete: ends the IKE SA.
+        create_child: makes a further Child SA for a policy.
+        delete_child: ends a Child SA, and says why.
+        rekey_child: replaces a Child SA.
+        rekey_ike: replaces the IKE SA.
     """
 
     responders: Mapping[ExchangeType, Responder]
     liveness: Callable[[IkeSa], Exchange]
     delete: Callable[[IkeSa], Exchange]
+    create_child: Callable[[IkeSa, ChildPolicy], Exchange]
+    delete_child: Callable[[IkeSa, ChildRecord, str], Exchange]
+    rekey_child: Callable[[IkeSa, ChildRecord], Exchange]
+    rekey_ike: Callable[[IkeSa], Exchange]
 
 
 class Host(Protocol):
@@ -70,6 +81,23 @@ class Host(Protocol):
 
     def report(self, event: Event) -> None: ...
 
+    def fresh_spi(self) -> bytes:
+        """An SPI for a new IKE SA, 8 octets."""
+
+    def succeed(self, old: IkeSa, role: Role, spis: tuple[bytes, bytes], suite: IkeSuite, keys: IkeKeys) -> IkeSa:
+        """Make an IKE SA that is to replace another one; it inherits nothing yet.
+
+        Args:
+            old: the one that is rekeyed.
+            role: ours in the exchange that rekeys it.
+            spis: that exchange's initiator's, and its responder's.
+            suite: what was negotiated.
+            keys: of the new one.
+        """
+
+    def touched(self, sa: IkeSa) -> None:
+        """The timers of an IKE SA were changed by another one."""
+
     def sa_established(self, sa: IkeSa) -> None: ...
 
     def sa_closed(self, sa: IkeSa) -> None:
@@ -81,6 +109,8 @@ class Host(Protocol):
     def has_peer(self, sa: IkeSa) -> bool:
         """Whether another IKE SA of the same connection is there or on its way."""
 
-    def child_installed(self, sa: IkeSa, child: ChildSa) -> None: ...
+    def child_installed(self, sa: IkeSa, child: ChildSa) -> None:
+        """A Child SA of ``sa`` is there."""
 
-    def child_removed(self, sa: IkeSa, child: ChildSa) -> None: ...
+    def child_removed(self, child: ChildSa) -> None:
+        """It is gone, or about to be."""

@@ -11,10 +11,12 @@ Errors of the peer that are to be dropped leave ``receive`` as exceptions; the e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
-from caponier.doi.ikev2 import ExchangeType, NotifyType
+from caponier.doi.ikev2 import ExchangeType, NotifyType, ProtocolId
 from caponier.errors import (
     CaponierError,
     Disposition,
@@ -26,7 +28,7 @@ from caponier.errors import (
 from caponier.mechanisms.algorithms.suites import IkeSuite
 from caponier.mechanisms.authentication.evidence import PeerAuthenticated
 from caponier.mechanisms.keys.schedule import IkeKeys
-from caponier.protocols.ike.effects import Effect, MoveChildSa, RemoveChildSa
+from caponier.protocols.ike.effects import Effect, MoveChildSa, RemoveChildSa, RetireChildSa
 from caponier.protocols.ike.events import (
     ChildSaInstalled,
     ChildSaRemoved,
@@ -39,24 +41,35 @@ from caponier.protocols.ike.events import (
 )
 from caponier.protocols.ike.messages.header import Header
 from caponier.protocols.ike.messages.message import Message, decode_message, encode_message
-from caponier.protocols.ike.messages.payloads import Notify, Payload
-from caponier.protocols.ike.messages.rules import check
+from caponier.protocols.ike.messages.payloads import Delete, Notify, Payload
+from caponier.protocols.ike.messages.rules import check, rekeys_ike
 from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
-from caponier.protocols.ike.policy import Connection, Retransmission
+from caponier.protocols.ike.policy import ChildPolicy, Connection, Retransmission
 from caponier.protocols.ike.v2.child_sa import ChildRecord
 from caponier.protocols.ike.v2.host import Answer, Host, Repertoire
-from caponier.protocols.ike.v2.lanes import RequestLane, ResponseLane
+from caponier.protocols.ike.v2.lanes import Exchange, RequestLane, ResponseLane
 from caponier.protocols.ike.v2.lifecycle import Phase, Verdict, verdict_on_ours, verdict_on_theirs
 from caponier.protocols.ike.v2.nat import Nat
 from caponier.protocols.ike.v2.protection import Protection
-from caponier.protocols.ike.v2.reaction import Action, notify_of, reaction
+from caponier.protocols.ike.v2.reaction import Action, is_passing, notify_of, reaction
 from caponier.protocols.ike.v2.steps import Instruction, Outcome, Perform, Returned, Task
-from caponier.protocols.ike.v2.timers import LINGER_SECONDS, NAT_KEEPALIVE_SECONDS, Timer, TimerTable
+from caponier.protocols.ike.v2.succession import Succession
+from caponier.protocols.ike.v2.timers import (
+    LINGER_SECONDS,
+    NAT_KEEPALIVE_SECONDS,
+    RETIRED_SECONDS,
+    Timer,
+    TimerTable,
+)
 
 if TYPE_CHECKING:
     from caponier.protocols.ike.v2.exchanges.init import InitResult
 
 NO_SPI = bytes(8)
+
+
+def _deletes_ike_sa(request: Message) -> bool:
+    return any(each.protocol == ProtocolId.IKE for each in request.all(Delete))
 
 
 class IkeSa:
@@ -71,6 +84,7 @@ class IkeSa:
         path: where the peer is.
         candidates: connections that it may be for: exactly one when we initiate.
         now: the instant of its beginning.
+        begins_at_zero: whether no IKE_SA_INIT has used message id 0, so that the first request of each side has it.
     """
 
     def __init__(
@@ -84,6 +98,7 @@ class IkeSa:
         path: Path,
         candidates: tuple[Connection, ...],
         now: float,
+        begins_at_zero: bool = False,
     ) -> None:
         is_initiator = role is Role.INITIATOR
         self.host = host
@@ -99,19 +114,70 @@ class IkeSa:
         self.since: float | None = None  #: instant of establishment
         self.last_heard = now  #: instant of the last authentic message
         self.timers = TimerTable()
-        self.requests = RequestLane(self, next_id=1 if is_initiator else 0)
-        self.responses = ResponseLane(expected=0 if is_initiator else 1)
+        self.requests = RequestLane(self, next_id=1 if is_initiator and not begins_at_zero else 0)
+        self.responses = ResponseLane(expected=0 if is_initiator or begins_at_zero else 1)
         self.protection: Protection | None = None
         self.nat = Nat()
+        self.prefers_udp = False  #: whether both sides like ESP in UDP better
         self.init_sent = b""  #: our last IKE_SA_INIT message, which our AUTH covers
         self.init_received = b""  #: the peer's
         self.init_result: InitResult | None = None  #: a responder's, between its two initial exchanges
         self.peer: PeerAuthenticated | None = None
         self.local_auth = ""  #: how we proved ourselves, for the status
         self.children: dict[int, ChildRecord] = {}  #: by our inbound SPI
+        self.succession = Succession(self)
+        self.predecessor: IkeSa | None = None  #: which this one is to replace, until it inherits
         self._repertoire = repertoire
+        self._retired: deque[tuple[float, RemoveChildSa]] = deque()  #: replaced Child SAs, until when they receive
         self._closing_error: CaponierError | None = None
         self._last_sent = now
+
+    @classmethod
+    def successor(cls, old: IkeSa, role: Role, spi_i: bytes, spi_r: bytes) -> IkeSa:
+        """An IKE SA that is to replace ``old``: "The new IKE SA MUST reset its message counters to 0" (section 2.18). It
+        knows the peer as ``old`` does, and has no keys yet."""
+        sa = cls(
+            old.host,
+            old._repertoire,
+            role=role,
+            spi_i=spi_i,
+            spi_r=spi_r,
+            path=old.path,
+            candidates=old.candidates,
+            now=old.now,
+            begins_at_zero=True,
+        )
+        sa.connection, sa.peer, sa.local_auth = old.connection, old.peer, old.local_auth
+        sa.nat, sa.prefers_udp = old.nat, old.prefers_udp
+        sa.since, sa.phase, sa.predecessor = old.now, Phase.ESTABLISHED, old
+        sa._set_timers()
+        return sa
+
+    def inherit(self, old: IkeSa) -> None:
+        """Take over the Child SAs of the IKE SA that this one replaces, and what was to become of them."""
+        self.now, self.predecessor = old.now, None
+        waiting = old.requests.drop_waiting()
+        self._retired, old._retired = old._retired, deque()
+        self._remove_retired(self.now)
+        children, old.children = old.children, {}
+        self.children |= children
+        for record in children.values():
+            self.host.child_installed(self, record.child)
+        self._set_rekey_timer()
+        self.host.report(IkeSaEstablished(self.status()))
+        self._resume(waiting)
+        self.host.touched(self)
+
+    def _resume(self, waiting: Sequence[Exchange]) -> None:
+        """Do here what had not begun there."""
+        for exchange in waiting:
+            if isinstance(exchange.replaced, ChildRecord):
+                self.rekey_child(exchange.replaced)
+            elif exchange.type == ExchangeType.CREATE_CHILD_SA and self.connection is not None:
+                for policy in [each for each in self.connection.children if each.name == exchange.child]:
+                    self.requests.enqueue(self._repertoire.create_child(self, policy))
+        for record in [each for each in self.children.values() if each.is_closing]:
+            self.requests.enqueue(self._repertoire.delete_child(self, record, "asked for"))
 
     # -- in
 
@@ -245,12 +311,28 @@ class IkeSa:
         self.since = self.last_heard = self.now
         self.phase = Phase.ESTABLISHED
         self.timers.stop(Timer.HALF_OPEN)
-        if self.connection is not None and self.connection.liveness is not None:
-            self.timers.set(Timer.LIVENESS, self.now + self.connection.liveness)
-        if self.nat.here:
-            self.timers.set(Timer.NAT_KEEPALIVE, self.now + NAT_KEEPALIVE_SECONDS)
+        self._set_timers()
         self.host.sa_established(self)
         self.host.report(IkeSaEstablished(self.status()))
+
+    def _set_timers(self) -> None:
+        """What an established IKE SA waits for."""
+        if self.connection is not None and self.connection.liveness is not None:
+            self.timers.set(Timer.LIVENESS, self.now + self.connection.liveness)
+        if self.connection is not None and self.connection.rekey is not None:
+            early = 1 - self.jitter() / 10  # so that the two sides seldom want it at once
+            self.timers.set(Timer.REKEY_IKE, self.now + self.connection.rekey * early)
+        if self.nat.here:
+            self.timers.set(Timer.NAT_KEEPALIVE, self.now + NAT_KEEPALIVE_SECONDS)
+
+    def rekey(self) -> None:
+        """Replace the IKE SA by one with new keys, unless that is under way."""
+        if self.phase is Phase.ESTABLISHED and self.predecessor is None:
+            self.requests.enqueue(self._repertoire.rekey_ike(self))
+
+    def rekey_ike_later(self, seconds: float) -> None:
+        """There is no successor now: ask again after so many seconds, and up to half as many more."""
+        self.timers.set(Timer.REKEY_IKE, self.now + seconds * (1 + self.jitter() / 2))
 
     def add_child(self, record: ChildRecord) -> None:
         """A Child SA is installed."""
@@ -264,7 +346,82 @@ class IkeSa:
         if self.children.pop(child.spi_in, None) is None:
             return
         self.give_back(RemoveChildSa(child.protocol, child.spi_in))
-        self.host.child_removed(self, child)
+        self._forget_child(record, reason)
+
+    def retire_child(self, record: ChildRecord, reason: str) -> None:
+        """Another Child SA has taken over: send nothing more on this one, and receive on it a little longer."""
+        child = record.child
+        if self.children.pop(child.spi_in, None) is None:
+            return
+        self.give_back(RetireChildSa(child.protocol, child.spi_in))
+        self._retired.append((self.now + RETIRED_SECONDS, RemoveChildSa(child.protocol, child.spi_in)))
+        self.timers.set(Timer.RETIRED, self._retired[0][0])
+        self._forget_child(record, reason)
+
+    def let_go(self, record: ChildRecord, reason: str) -> None:
+        """Take a Child SA out of the data plane: gently where another one of its policy is there for its packets."""
+        name = record.child.name
+        if any(each is not record and each.child.name == name for each in self.children.values()):
+            self.retire_child(record, reason)
+        else:
+            self.remove_child(record, reason)
+
+    def has_child(self, record: ChildRecord) -> bool:
+        """Whether a Child SA is still there."""
+        return self.children.get(record.child.spi_in) is record
+
+    @property
+    def occupied(self) -> int:
+        """How many Child SAs the data plane has of this IKE SA."""
+        return len(self.children) + len(self._retired)
+
+    def policy_of(self, record: ChildRecord) -> ChildPolicy:
+        """The policy that a Child SA was made for.
+
+        Raises:
+            InternalError: there is none.
+        """
+        policies = () if self.connection is None else self.connection.children
+        for policy in policies:
+            if policy.name == record.child.name:
+                return policy
+        raise InternalError(f"the Child SA {record.child.name} has no policy")
+
+    def rekey_later(self, record: ChildRecord, seconds: float) -> None:
+        """The peer cannot rekey it now: ask again after so many seconds, and up to half as many more."""
+        record.rekey_at = self.now + seconds * (1 + self.jitter() / 2)
+        self._set_rekey_timer()
+
+    def _set_rekey_timer(self) -> None:
+        instants = [each.rekey_at for each in self.children.values() if each.rekey_at is not None]
+        if instants:
+            self.timers.set(Timer.REKEY, min(instants))
+
+    def rekey_child(self, record: ChildRecord) -> None:
+        """Replace a Child SA, unless that is under way."""
+        is_on_its_way = any(each.replaced is record for each in self.requests.waiting)
+        if record.is_current and self.has_child(record) and not is_on_its_way:
+            self.requests.enqueue(self._repertoire.rekey_child(self, record))
+
+    def _rekey_due(self) -> None:
+        for record in [each for each in self.children.values() if each.rekey_at is not None]:
+            if record.rekey_at is not None and record.rekey_at <= self.now:
+                record.rekey_at = None
+                self.rekey_child(record)
+        self._set_rekey_timer()
+
+    def _remove_retired(self, until: float) -> None:
+        while self._retired and self._retired[0][0] <= until:
+            self.give_back(self._retired.popleft()[1])
+        if self._retired:
+            self.timers.set(Timer.RETIRED, self._retired[0][0])
+
+    def _forget_child(self, record: ChildRecord, reason: str) -> None:
+        for each in self.children.values():
+            if each.successor is record:
+                each.successor = None
+        child = record.child
+        self.host.child_removed(child)
         self.host.report(ChildSaRemoved(self.id, child.connection, child.name, child.spi_in, reason))
 
     def report_failure(self, error: CaponierError, *, child: str | None = None) -> None:
@@ -305,11 +462,14 @@ class IkeSa:
         if self.phase is Phase.CLOSED:
             return
         error = error or self._closing_error
+        if self.phase is Phase.REKEYING:
+            self.succession.settle_for_theirs()  # the peer deletes it: it knows of no successor but its own (section 2.8.2)
         self.phase = Phase.CLOSED
         self.requests.close()
         self.responses.close()
         for record in tuple(self.children.values()):
             self.remove_child(record, reason)
+        self._remove_retired(inf)
         self.timers.stop_all()
         self.timers.set(Timer.LINGER, self.now + LINGER_SECONDS)
         if self.protection is not None:
@@ -365,10 +525,16 @@ class IkeSa:
             self._refuse(octets, header, path, error)
             return
         self._heard(path)
-        if verdict is Verdict.TEMPORARY_FAILURE:
+        if self.predecessor is not None and not _deletes_ike_sa(request):
+            self.predecessor.succession.chosen(self)
+        if verdict is Verdict.TEMPORARY_FAILURE and not self._is_rivalry(request):
             self._answer(octets, header, path, Answer((Notify(NotifyType.TEMPORARY_FAILURE),)))
             return
         self._respond(octets, request, path)
+
+    def _is_rivalry(self, request: Message) -> bool:
+        """Whether the peer rekeys the IKE SA while we do: "it SHOULD reply as usual" (section 2.25.2)."""
+        return self.phase is Phase.REKEYING and rekeys_ike(request)
 
     def _respond(self, octets: bytes, request: Message, path: Path) -> None:
         responder = self._repertoire.responders[request.exchange]
@@ -404,7 +570,7 @@ class IkeSa:
         def then() -> None:
             if decided.action is Action.CLOSE:
                 self.finish(error.message, error)
-            else:
+            elif not is_passing(error):
                 self.report_failure(error)
 
         self._answer(octets, header, path, Answer((notify,), then))
@@ -412,6 +578,10 @@ class IkeSa:
     def _heard(self, path: Path) -> None:
         """An authentic, fresh message came: the peer lives, perhaps at another address (section 2.23)."""
         self.last_heard = self.now
+        self.follow_peer(path)
+
+    def follow_peer(self, path: Path) -> None:
+        """The peer speaks from elsewhere: send there from now on, where we may."""
         if path == self.path:
             return
         # The initiator moves to port 4500 with its first protected message; later only NATs move a peer.
@@ -424,19 +594,19 @@ class IkeSa:
     # -- timers
 
     def _handle(self, timer: Timer) -> None:
-        match timer:
-            case Timer.RETRANSMIT:
-                self.requests.handle_retransmit()
-            case Timer.HALF_OPEN:
-                self._give_up_waiting()
-            case Timer.LIVENESS:
-                self._check_liveness()
-            case Timer.NAT_KEEPALIVE:
-                self._keep_mapping()
-            case Timer.SURPLUS:
-                self.request_close("both sides connected at the same time; the other IKE SA stays")
-            case Timer.LINGER:
-                self.timers.stop_all()
+        due: dict[Timer, Callable[[], None]] = {
+            Timer.RETRANSMIT: self.requests.handle_retransmit,
+            Timer.HALF_OPEN: self._give_up_waiting,
+            Timer.LIVENESS: self._check_liveness,
+            Timer.NAT_KEEPALIVE: self._keep_mapping,
+            Timer.SURPLUS: lambda: self.request_close("both sides connected at the same time; the other IKE SA stays"),
+            Timer.REKEY: self._rekey_due,
+            Timer.REKEY_IKE: self.rekey,
+            Timer.SUCCEEDED: lambda: self.request_close("it was replaced, and the peer did not delete it"),
+            Timer.RETIRED: lambda: self._remove_retired(self.now),
+            Timer.LINGER: self.timers.stop_all,
+        }
+        due[timer]()
 
     def _give_up_waiting(self) -> None:
         seconds = self.host.settings.limits.half_open_seconds

@@ -71,6 +71,7 @@ class Exchange:
         failed: told when the body gave up.
         done: told when the body came to its end.
         child: the Child SA's policy that it is about, if it is about one.
+        replaced: the record of the Child SA that it replaces, if it replaces one.
     """
 
     type: ExchangeType
@@ -78,6 +79,7 @@ class Exchange:
     failed: Callable[[CaponierError], None]
     done: Callable[[], None] = _nothing
     child: str | None = None
+    replaced: object | None = None
 
 
 @dataclass(slots=True)
@@ -116,6 +118,11 @@ class RequestLane:
         return self._exchange is None and not self._queue
 
     @property
+    def is_running(self) -> bool:
+        """Whether an exchange has begun."""
+        return self._exchange is not None
+
+    @property
     def waiting(self) -> tuple[Exchange, ...]:
         """Exchanges that run or wait, the running one first."""
         running = () if self._exchange is None else (self._exchange,)
@@ -133,9 +140,11 @@ class RequestLane:
         self._queue.append(exchange)
         self.run()
 
-    def drop_waiting(self) -> None:
-        """Forget what has not begun."""
+    def drop_waiting(self) -> tuple[Exchange, ...]:
+        """Forget what has not begun; returns it."""
+        waiting = tuple(self._queue)
         self._queue.clear()
+        return waiting
 
     def run(self) -> None:
         """Start what may start now; asked again whenever the SA's phase changes."""

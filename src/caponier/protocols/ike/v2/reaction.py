@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from caponier.doi.ikev2 import NotifyType
+from caponier.doi.ikev2 import NotifyType, ProtocolId
 from caponier.errors import (
     AuthenticationFailed,
     CaponierError,
@@ -106,6 +106,12 @@ def reaction(error: CaponierError, phase: Phase, *, is_protected: bool) -> React
     return Reaction(action, None if action is Action.DROP else notify_of(error))
 
 
+def is_passing(error: CaponierError) -> bool:
+    """Whether a refusal is part of the game, and no person needs to hear of it: the peer asks again with another group, or
+    later, or finds that it has what it wants already (sections 1.3 and 2.25)."""
+    return isinstance(error, (InvalidKe, TemporaryFailure, ChildSaNotFound))
+
+
 def notify_of(error: CaponierError) -> Notify | None:
     """The notification that tells a peer of an error; None for those that it is not told of."""
     notify_type = next((NOTIFY[kind] for kind in type(error).__mro__ if kind in NOTIFY), None)
@@ -116,6 +122,8 @@ def notify_of(error: CaponierError) -> Notify | None:
             return Notify(notify_type, data=group.to_bytes(2))
         case UnsupportedCriticalPayload(payload_type=payload_type):
             return Notify(notify_type, data=payload_type.to_bytes(1))
+        case ChildSaNotFound(protocol=protocol, spi=spi):
+            return Notify(notify_type, ProtocolId(protocol), spi)  # section 3.10: with the SPI that it is about
         case _:
             return Notify(notify_type)
 

@@ -63,6 +63,7 @@ NOTIFIES = frozenset(
         NotifyType.NAT_DETECTION_DESTINATION_IP,
         NotifyType.COOKIE,
         NotifyType.USE_TRANSPORT_MODE,
+        NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED,
         NotifyType.REKEY_SA,
         NotifyType.SIGNATURE_HASH_ALGORITHMS,
     )

@@ -39,14 +39,14 @@ from caponier.protocols.ike.messages.payloads import (
     SecurityAssociation,
     TrafficSelectorsInitiator,
     TrafficSelectorsResponder,
+    VendorId,
 )
 from caponier.protocols.ike.policy import ChildPolicy, Connection, Mode
 from caponier.protocols.ike.v2.child_sa import (
     Agreement,
-    asked_mode,
+    agree,
     choose,
     install,
-    mode_notifies,
     offer,
     policy_offer,
 )
@@ -56,8 +56,10 @@ from caponier.protocols.ike.v2.exchanges.init import InitResult, certificate_req
 from caponier.protocols.ike.v2.explain import rejected
 from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.lifecycle import Phase
+from caponier.protocols.ike.v2.nat import PREFERS_UDP, preference
 from caponier.protocols.ike.v2.reaction import notify_of
 from caponier.protocols.ike.v2.steps import InboundSpi, Step, allocate_spi, request, sign
+from caponier.protocols.ike.v2.wish import Wish, mode_notifies, wish_of_reply, wish_of_request
 
 if TYPE_CHECKING:
     from caponier.protocols.ike.v2.ike_sa import IkeSa
@@ -175,6 +177,11 @@ def _verify_certificate(
     return PeerAuthenticated(identity, scheme.text)
 
 
+def _heed_preference(sa: IkeSa, connection: Connection, message: Message) -> None:
+    """ESP travels in UDP where both sides say that they like it better."""
+    sa.prefers_udp = bool(preference(connection)) and PREFERS_UDP in message.all(VendorId)
+
+
 # -- initiator
 
 
@@ -206,6 +213,7 @@ class IkeAuthRequest:
             SecurityAssociation(self.offered),
             TrafficSelectorsInitiator(self.policy.local),
             TrafficSelectorsResponder(self.policy.remote),
+            *preference(self.connection),
         )
 
     def read(self, reply: Message) -> Message:
@@ -237,6 +245,7 @@ def initiate(sa: IkeSa, connection: Connection, init: InitResult) -> Step[None]:
         except PeerError as error:
             yield from _take_leave(sa, error)
             raise
+        _heed_preference(sa, connection, reply)
         sa.establish(peer, proof.method)
         yield from _first_child(sa, peer, policy, offered, spi, init, reply)
 
@@ -268,7 +277,7 @@ def _first_child(
     reply: Message,
 ) -> Step[None]:
     try:
-        agreement = accept_reply(reply, sa.require_connection(peer), policy, offered)
+        agreement = accept_reply(sa, reply, sa.require_connection(peer), policy, offered)
         yield from install(sa, peer, agreement, spi, init.ni, init.nr, is_requester=True)
     except CaponierError as error:
         sa.report_failure(error, child=policy.name)
@@ -282,7 +291,7 @@ def decline(sa: IkeSa, spi: InboundSpi, reply: Message) -> None:
 
 
 def accept_reply(
-    reply: Message, connection: Connection, policy: ChildPolicy, offered: tuple[Proposal, ...]
+    sa: IkeSa, reply: Message, connection: Connection, policy: ChildPolicy, offered: tuple[Proposal, ...]
 ) -> Agreement:
     """Check what the peer chose for a Child SA against what we offered.
 
@@ -297,24 +306,24 @@ def accept_reply(
     proposal = accept(sa_payload.proposals, offered)
     if reply.exchange == ExchangeType.IKE_AUTH:
         proposal = without_key_exchange(proposal)
-    local = reply.one(TrafficSelectorsInitiator).ranges
-    remote = reply.one(TrafficSelectorsResponder).ranges
+    wish = wish_of_reply(sa, reply)
+    _require_mode(wish, policy)
+    local, remote = wish.selectors(policy.mode)
     _require_subset(local, policy.local)
     _require_subset(remote, policy.remote)
-    return Agreement(policy, proposal, local, remote, _require_mode(reply, policy))
+    return agree(policy, proposal, local, remote, wish)
 
 
-def _require_mode(reply: Message, policy: ChildPolicy) -> Mode:
-    """The mode that both sides use.
+def _require_mode(wish: Wish, policy: ChildPolicy) -> None:
+    """Require the mode that we asked for.
 
     Raises:
         PeerRejected: we asked for transport mode, and the peer made it a tunnel (section 1.3.1).
         WireError: the other way round, which nobody may.
     """
-    mode = asked_mode(reply)
-    if mode is policy.mode:
-        return mode
-    if mode is Mode.TRANSPORT:
+    if wish.mode is policy.mode:
+        return
+    if wish.mode is Mode.TRANSPORT:
         raise WireError(
             "the peer answers with transport mode, we asked for a tunnel",
             field="USE_TRANSPORT_MODE",
@@ -364,9 +373,10 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     if message.notify(NotifyType.INITIAL_CONTACT) is not None:
         sa.peer = peer
         sa.host.supersede(sa)
+    _heed_preference(sa, connection, message)
     sa.establish(peer, proof.method)
     child = yield from _answer_child(sa, peer, connection, init, message)
-    return Answer((me, *proof.certificates, proof.authentication, *child))
+    return Answer((me, *proof.certificates, proof.authentication, *child, *preference(connection)))
 
 
 def _connection_for(sa: IkeSa, message: Message, identity: Identity) -> Connection:
@@ -418,11 +428,11 @@ def _answer_child(
     offered = message.optional(SecurityAssociation)
     if offered is None:
         return ()
-    local, remote = message.one(TrafficSelectorsResponder).ranges, message.one(TrafficSelectorsInitiator).ranges
+    wish = wish_of_request(sa, message)
     try:
         accepted = {policy.name: tuple(map(without_key_exchange, policy.proposals)) for policy in connection.children}
         proposals = tuple(map(without_key_exchange, offered.proposals))
-        agreement = choose(connection, proposals, local, remote, accepted, asked_mode(message))
+        agreement = choose(connection, proposals, wish, accepted)
         with (yield from allocate_spi(agreement.policy.protocol, sa.give_back)) as spi:
             yield from install(sa, peer, agreement, spi, init.ni, init.nr, is_requester=False)
             return answer_payloads(agreement, spi)

@@ -1,12 +1,12 @@
 """CREATE_CHILD_SA: further Child SAs on an established IKE SA (RFC 7296 section 1.3.1).
 
-Rekeying (sections 1.3.2 and 1.3.3) uses the same exchange and has its own file when it comes; until then a peer that
-asks for it hears NO_ADDITIONAL_SAS and keeps what it has.
+Rekeying a Child SA (section 1.3.3) is the same exchange with one notification more, see :mod:`.rekey_child`; rekeying the
+IKE SA (section 1.3.2) is in :mod:`.rekey_ike`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from caponier.doi.ikev2 import ExchangeType, KeyExchangeId, NotifyType
 from caponier.errors import (
     CaponierError,
     InvalidKe,
-    NoAdditionalSas,
     PeerRejected,
     UnexpectedMessage,
     WireError,
@@ -30,19 +29,19 @@ from caponier.protocols.ike.messages.message import Message
 from caponier.protocols.ike.messages.payloads import (
     KeyExchange,
     Nonce,
+    Notify,
     Payload,
     SecurityAssociation,
     TrafficSelectorsInitiator,
     TrafficSelectorsResponder,
 )
-from caponier.protocols.ike.messages.rules import rekeys_ike
 from caponier.protocols.ike.policy import ChildPolicy, Connection
 from caponier.protocols.ike.v2.child_sa import (
     Agreement,
-    asked_mode,
+    ChildRecord,
+    Replacement,
     choose,
     install,
-    mode_notifies,
     offer,
     require_room,
 )
@@ -51,6 +50,7 @@ from caponier.protocols.ike.v2.exchanges.init import NONCE_LENGTH, groups_of, re
 from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.lanes import Exchange
 from caponier.protocols.ike.v2.steps import InboundSpi, Step, allocate_spi, request
+from caponier.protocols.ike.v2.wish import mode_notifies, wish_of_request
 
 if TYPE_CHECKING:
     from caponier.protocols.ike.v2.ike_sa import IkeSa
@@ -67,7 +67,7 @@ class GroupRequired:
 
 @dataclass(frozen=True, slots=True)
 class CreateChildRequest:
-    """``SK {SA, Ni, [KEi,] TSi, TSr}``."""
+    """``SK {[N(REKEY_SA),] [N(USE_TRANSPORT_MODE),] SA, Ni, [KEi,] TSi, TSr}``."""
 
     connection: Connection
     policy: ChildPolicy
@@ -75,6 +75,7 @@ class CreateChildRequest:
     ni: bytes
     group: KeyExchangeId | None
     pair: KeyPair | None
+    replaced: ChildRecord | None
 
     @property
     def exchange(self) -> ExchangeType:
@@ -83,6 +84,7 @@ class CreateChildRequest:
     def payloads(self) -> Sequence[Payload]:
         key = () if self.group is None or self.pair is None else (KeyExchange(self.group, self.pair.public),)
         return (
+            *self._rekey(),
             *mode_notifies(self.policy.mode),
             SecurityAssociation(self.offered),
             Nonce(self.ni),
@@ -90,6 +92,14 @@ class CreateChildRequest:
             TrafficSelectorsInitiator(self.policy.local),
             TrafficSelectorsResponder(self.policy.remote),
         )
+
+    def _rekey(self) -> tuple[Notify, ...]:
+        """Names what is to be replaced by "the SPI the exchange initiator would expect in inbound ESP or AH packets"
+        (section 1.3.3)."""
+        if self.replaced is None:
+            return ()
+        old = self.replaced.child
+        return (Notify(NotifyType.REKEY_SA, old.protocol, old.spi_in.to_bytes(4)),)
 
     def read(self, reply: Message) -> GroupRequired | Message:
         """Parse the reply, or the group that the peer wants."""
@@ -112,6 +122,17 @@ def create_child(sa: IkeSa, policy: ChildPolicy) -> Exchange:
 
 
 def _initiate(sa: IkeSa, policy: ChildPolicy) -> Step[None]:
+    yield from negotiate(sa, policy)
+
+
+def negotiate(sa: IkeSa, policy: ChildPolicy, replaced: ChildRecord | None = None) -> Step[Replacement]:
+    """Ask for a Child SA, perhaps in place of another one, and install it.
+
+    Raises:
+        PeerRejected: the peer does not want it.
+        PeerError: its answer is wrong.
+        EngineError: the data plane does not take it.
+    """
     peer = _proven(sa)
     rng = sa.host.rng
     with (yield from allocate_spi(policy.protocol, sa.give_back)) as spi:
@@ -120,13 +141,12 @@ def _initiate(sa: IkeSa, policy: ChildPolicy) -> Step[None]:
         for _ in range(MAX_ATTEMPTS):
             ni = rng(NONCE_LENGTH)
             pair = None if group is None else key_exchange(group).generate(rng)
-            wanted = CreateChildRequest(sa.require_connection(peer), policy, offered, ni, group, pair)
+            wanted = CreateChildRequest(sa.require_connection(peer), policy, offered, ni, group, pair, replaced)
             reply = yield from request(wanted)
             if isinstance(reply, GroupRequired):
                 group = reply.group
                 continue
-            yield from _conclude(sa, peer, wanted, spi, reply)
-            return
+            return (yield from _conclude(sa, peer, wanted, spi, reply))
     raise PeerRejected(
         "CREATE_CHILD_SA: the peer asks for ever new groups",
         notify=int(NotifyType.INVALID_KE_PAYLOAD),
@@ -140,16 +160,19 @@ def _conclude(
     wanted: CreateChildRequest,
     spi: InboundSpi,
     reply: Message,
-) -> Step[None]:
+) -> Step[Replacement]:
     try:
-        agreement = accept_reply(reply, wanted.connection, wanted.policy, wanted.offered)
+        agreement = accept_reply(sa, reply, wanted.connection, wanted.policy, wanted.offered)
         nr = reply.one(Nonce).data
         require_nonce(nr, sa.protector.suite)
         with _shared(agreement, wanted.pair, wanted.group, reply) or nullcontext() as shared:
-            yield from install(sa, peer, agreement, spi, wanted.ni, nr, is_requester=True, shared=shared)
+            record = yield from install(
+                sa, peer, agreement, spi, wanted.ni, nr, is_requester=True, shared=shared, replaced=wanted.replaced
+            )
     except CaponierError:
         decline(sa, spi, reply)
         raise
+    return Replacement(record, min(wanted.ni, nr))
 
 
 def _shared(agreement: Agreement, pair: KeyPair | None, group: KeyExchangeId | None, message: Message) -> Secret | None:
@@ -171,28 +194,47 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     """Make a Child SA that the peer asks for.
 
     Raises:
-        NoAdditionalSas: it asks for rekeying, or for too many.
+        NoAdditionalSas: there are too many already.
+        NegotiationFailed: nothing in common.
+    """
+    require_room(sa)
+    accepted = {each.name: each.proposals for each in sa.require_connection(_proven(sa)).children}
+    answer, _ = yield from accept_child(sa, message, accepted)
+    return answer
+
+
+def accept_child(
+    sa: IkeSa,
+    message: Message,
+    accepted: Mapping[str, tuple[Proposal, ...]],
+    replaced: ChildRecord | None = None,
+) -> Step[tuple[Answer, Replacement]]:
+    """Choose, install, answer.
+
+    Args:
+        sa: the IKE SA.
+        message: the peer's request.
+        accepted: what we accept for each policy that it may be for, by its name.
+        replaced: the Child SA that the new one is to replace.
+
+    Raises:
         NegotiationFailed: nothing in common.
     """
     peer = _proven(sa)
     connection = sa.require_connection(peer)
-    if rekeys_ike(message) or message.notify(NotifyType.REKEY_SA) is not None:
-        raise NoAdditionalSas(
-            "the peer asks to rekey, which we do not do yet", hint="let the peer make a new connection"
-        )
-    require_room(sa)
     offered = message.one(SecurityAssociation).proposals
-    local, remote = message.one(TrafficSelectorsResponder).ranges, message.one(TrafficSelectorsInitiator).ranges
+    wish = wish_of_request(sa, message)
     ni = message.one(Nonce).data
     require_nonce(ni, sa.protector.suite)
-    accepted = {each.name: each.proposals for each in connection.children}
-    agreement = choose(connection, offered, local, remote, accepted, asked_mode(message))
+    agreement = choose(connection, offered, wish, accepted)
     payloads, shared = _answer_key_exchange(sa, agreement, message)
     nr = sa.host.rng(NONCE_LENGTH)
     protocol = agreement.policy.protocol
     with shared or nullcontext() as secret, (yield from allocate_spi(protocol, sa.give_back)) as spi:
-        yield from install(sa, peer, agreement, spi, ni, nr, is_requester=False, shared=secret)
-        return Answer(answer_payloads(agreement, spi, Nonce(nr), *payloads))
+        record = yield from install(
+            sa, peer, agreement, spi, ni, nr, is_requester=False, shared=secret, replaced=replaced
+        )
+        return Answer(answer_payloads(agreement, spi, Nonce(nr), *payloads)), Replacement(record, min(ni, nr))
 
 
 def _answer_key_exchange(

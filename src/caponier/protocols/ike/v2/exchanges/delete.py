@@ -54,10 +54,13 @@ def decline_child_sa(sa: IkeSa, protocol: ProtocolId, spi: bytes) -> Exchange:
 
 
 def delete_child_sa(sa: IkeSa, record: ChildRecord, reason: str) -> Exchange:
-    """Stop using a Child SA, then tell the peer."""
+    """Stop using a Child SA, then tell the peer; does nothing where the peer was faster."""
+    record.is_closing = True
 
     def body() -> Step[None]:
-        sa.remove_child(record, reason)
+        if not sa.has_child(record):
+            return
+        sa.let_go(record, reason)
         spi = record.child.spi_in.to_bytes(4)
         yield from request(InformationalRequest((Delete(record.child.protocol, (spi,)),)))
 

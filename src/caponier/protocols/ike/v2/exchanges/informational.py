@@ -77,5 +77,5 @@ def _remove(sa: IkeSa, delete: Delete) -> list[ChildRecord]:
         if record.child.protocol == delete.protocol and record.child.spi_out in named
     ]
     for record in found:
-        sa.remove_child(record, "the peer deleted the Child SA")
+        sa.let_go(record, "rekeyed" if record.successor is not None else "the peer deleted the Child SA")
     return found
