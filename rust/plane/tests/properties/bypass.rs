@@ -87,3 +87,17 @@ fn they_make_trains() {
     let counts: Vec<_> = out.trains().iter().map(|train| train.count).collect();
     assert_eq!(counts, [3, 1]);
 }
+
+/// What the system refuses of them is counted too, though no SA is there to count it.
+#[test]
+fn what_does_not_fit_is_counted() {
+    let (plane, mut out) = (plane(), Outbox::new());
+    plane.seal(&packets::frame(1), &mut out);
+    plane.count_oversize(out.trains()[0].handle, 1);
+    assert_eq!(plane.drops(), [("too-big", 1)]);
+    plane.count_oversize(1, 2);
+    assert_eq!(
+        plane.outbound_counters(1).expect("an SA").drops,
+        [("too-big", 2)]
+    );
+}
