@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 
 from caponier.daemon.engines.base import Direction, LifetimeReached
@@ -23,7 +24,8 @@ class Lifetimes:
     def begin(self, child: ChildSa) -> None:
         """A Child SA was installed."""
         loop = asyncio.get_running_loop()
-        limits = ((child.lifetime.soft_seconds, False), (child.lifetime.hard_seconds, True))
+        early = 1 - secrets.randbelow(1000) / 10_000  # so that the two sides seldom want it at once
+        limits = ((child.lifetime.soft_seconds * early, False), (child.lifetime.hard_seconds, True))
         self._timers[child.spi_in] = tuple(
             loop.call_later(seconds, self._tell, LifetimeReached(child.protocol, child.spi_in, Direction.OUT, is_hard))
             for seconds, is_hard in limits

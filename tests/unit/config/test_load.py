@@ -33,7 +33,7 @@ def test_every_key_has_its_meaning(file: Path) -> None:
     assert [format_selector(each) for each in child.remote] == ["10.2.0.0/16[tcp/443]"]
     assert child.replay_window == 128
     assert (child.protocol, child.mode) == (ProtocolId.ESP, Mode.TUNNEL)
-    assert (child.handling, child.lifetime) == (Handling(), Lifetime())
+    assert (child.handling, child.lifetime, office.rekey) == (Handling(), Lifetime(soft_seconds=3600.0), 14400.0)
     assert office.attachment == Attachment(None, routes=True)
     assert configuration.policies == ()
     assert (configuration.settings.ports.ike, configuration.settings.ports.encapsulated) == (500, 4500)
@@ -214,3 +214,11 @@ def test_a_secret_in_hexadecimal(tmp_path: Path) -> None:
     path.write_text("00ff\n")
     with pytest.raises(ConfigError, match="2 octets"):
         read_secret("hex:file:key", tmp_path)
+
+
+def test_a_short_life_is_rekeyed_in_time(file: Path) -> None:
+    """Nothing is written of ``rekey_time``: an hour would be too late."""
+    (child,) = loaded(file, changed("replay_window = 128", 'life_time = "10 min"')).connections["office"].children
+    assert (child.lifetime.soft_seconds, child.lifetime.hard_seconds) == (540.0, 600.0)
+    (child,) = loaded(file, changed("replay_window = 128", "rekey_time = 0")).connections["office"].children
+    assert child.lifetime.soft_seconds == 0

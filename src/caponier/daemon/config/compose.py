@@ -86,6 +86,7 @@ class _Composer:
             while_down=self._while_down(),
             encapsulation=Encapsulation(table.encapsulation),
             liveness=table.liveness or None,
+            rekey=table.rekey_time or None,
             attachment=Attachment(table.interface, table.interface is None if table.routes is None else table.routes),
         )
 

@@ -27,6 +27,7 @@ from caponier.protocols.ike.policy import ChildPolicy, DontFragment, Handling, L
 _PROPOSALS: Mapping[str, tuple[Callable[[str, int], Proposal], tuple[Proposal, ...]]] = MappingProxyType(
     {"esp": (parse_esp_proposal, DEFAULT_ESP_PROPOSALS), "ah": (parse_ah_proposal, DEFAULT_AH_PROPOSALS)}
 )
+REKEY_TIME = 3600.0  #: seconds after which a Child SA is replaced where nothing is written
 _OF_A_TUNNEL = ("tfc", "dscp", "ecn", "df", "mss")  #: keys that speak of an outer header, or of what fits behind it
 
 
@@ -118,9 +119,16 @@ def _handling(table: ChildTable) -> Handling:
     )
 
 
+def _rekey_time(table: ChildTable) -> float:
+    """What is written, or an hour, or nine tenths of a shorter life."""
+    if table.rekey_time is not None:
+        return table.rekey_time
+    return min(REKEY_TIME, 0.9 * table.life_time) if table.life_time else REKEY_TIME
+
+
 def _lifetime(attempts: Attempts, table: ChildTable) -> Lifetime:
     for kind in ("bytes", "packets", "time"):
-        soft, hard = getattr(table, f"rekey_{kind}"), getattr(table, f"life_{kind}")
+        soft, hard = getattr(table, f"rekey_{kind}") or 0, getattr(table, f"life_{kind}")
         if 0 < hard <= soft:
             why = f"it would be deleted (life_{kind} = {hard:g}) before it is replaced (rekey_{kind} = {soft:g})"
             attempts.refuse((f"rekey_{kind}",), why, f"let rekey_{kind} be less than life_{kind}, by a tenth or so")
@@ -129,7 +137,7 @@ def _lifetime(attempts: Attempts, table: ChildTable) -> Lifetime:
         hard_octets=table.life_bytes,
         soft_packets=table.rekey_packets,
         hard_packets=table.life_packets,
-        soft_seconds=table.rekey_time,
+        soft_seconds=_rekey_time(table),
         hard_seconds=table.life_time,
     )
 

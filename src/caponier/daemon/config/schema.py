@@ -90,7 +90,9 @@ class ChildTable(Table):
     life_bytes: Octets = Field(default=0, description="octets after which it is deleted; 0 for never")
     rekey_packets: Packets = Field(default=0, description="packets after which it is replaced; 0 for never")
     life_packets: Packets = Field(default=0, description="packets after which it is deleted; 0 for never")
-    rekey_time: Seconds = Field(default=0.0, description="seconds after which it is replaced; 0 for never")
+    rekey_time: Seconds | None = Field(
+        default=None, description="seconds after which it is replaced; 0 for never; an hour when left out"
+    )
     life_time: Seconds = Field(default=0.0, description="seconds after which it is deleted; 0 for never")
 
 
@@ -109,6 +111,7 @@ class ConnectionTable(Table):
     )
     encapsulation: Literal["auto", "nat", "forced"] = Field(default="auto", description="when ESP travels in UDP")
     liveness: float = Field(default=30.0, ge=0, le=86400, description="seconds of silence before asking; 0 for never")
+    rekey_time: Seconds = Field(default=14400.0, description="seconds after which the IKE SA is replaced; 0 for never")
     interface: str | None = Field(
         default=None,
         max_length=15,
