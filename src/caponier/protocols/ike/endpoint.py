@@ -208,7 +208,7 @@ class Endpoint:
         self._policy(connection, child)
         for sa in self._sas_of(connection):
             sa.now = now
-            for record in [each for each in sa.children.values() if each.child.name == child and not each.is_closing]:
+            for record in [each for each in sa.children if each.child.name == child and not each.is_closing]:
                 sa.requests.enqueue(delete_child_sa(sa, record, "asked for"))
             self._note(sa)
 
@@ -222,7 +222,7 @@ class Endpoint:
         """
         sa, record = self._child(protocol, spi_in, now)
         if sa is not None and record is not None:
-            sa.rekey_child(record)
+            sa.children.rekey(record)
             self._note(sa)
 
     def delete_child(self, protocol: ProtocolId, spi_in: int, reason: str, now: float, *, again: bool = False) -> None:
@@ -243,7 +243,7 @@ class Endpoint:
         if (
             again
             and sa.connection is not None
-            and not any(each.is_current and each.child.name == name for each in sa.children.values())
+            and not any(each.is_current and each.child.name == name for each in sa.children)
         ):
             for policy in sa.connection.children:
                 if policy.name == name:
@@ -517,7 +517,7 @@ class Endpoint:
 
     def _add_child(self, sa: IkeSa, policy: ChildPolicy) -> None:
         """Make a Child SA, unless it is there or on its way."""
-        there = {record.child.name for record in sa.children.values()}
+        there = {record.child.name for record in sa.children}
         on_its_way = {exchange.child for exchange in sa.requests.waiting}
         if policy.name in there or policy.name in on_its_way:
             return
@@ -528,7 +528,7 @@ class Endpoint:
     def _child(self, protocol: ProtocolId, spi_in: int, now: float) -> tuple[IkeSa, ChildRecord] | tuple[None, None]:
         """The Child SA that receives on an SPI, and its IKE SA; nothing where it is gone."""
         sa = self._by_child.get((protocol, spi_in))
-        record = None if sa is None else sa.children.get(spi_in)
+        record = None if sa is None else sa.children.find(spi_in)
         if sa is None or record is None:
             return None, None
         sa.now = max(sa.now, now)

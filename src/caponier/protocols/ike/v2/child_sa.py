@@ -255,7 +255,7 @@ def require_room(sa: IkeSa, *, is_rekeying: bool = False) -> None:
         NoAdditionalSas: there are too many already.
     """
     limit = sa.host.settings.limits.children_per_ike_sa
-    if sa.occupied >= limit * (2 if is_rekeying else 1):
+    if sa.children.occupied >= limit * (2 if is_rekeying else 1):
         raise NoAdditionalSas(f"the IKE SA has {limit} Child SAs already, as many as we allow")
 
 
@@ -304,7 +304,7 @@ def install(
     finally:
         keys.wipe()
     record = ChildRecord(child, suite, sa.now)
-    sa.add_child(record)
+    sa.children.add(record)
     return record
 
 

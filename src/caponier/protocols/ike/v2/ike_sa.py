@@ -11,9 +11,7 @@ Errors of the peer that are to be dropped leave ``receive`` as exceptions; the e
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from math import inf
 from typing import TYPE_CHECKING
 
 from caponier.doi.ikev2 import ExchangeType, NotifyType, ProtocolId
@@ -28,10 +26,8 @@ from caponier.errors import (
 from caponier.mechanisms.algorithms.suites import IkeSuite
 from caponier.mechanisms.authentication.evidence import PeerAuthenticated
 from caponier.mechanisms.keys.schedule import IkeKeys
-from caponier.protocols.ike.effects import Effect, MoveChildSa, RemoveChildSa, RetireChildSa
+from caponier.protocols.ike.effects import Effect
 from caponier.protocols.ike.events import (
-    ChildSaInstalled,
-    ChildSaRemoved,
     IkeSaClosed,
     IkeSaEstablished,
     IkeSaId,
@@ -44,10 +40,10 @@ from caponier.protocols.ike.messages.message import Message, decode_message, enc
 from caponier.protocols.ike.messages.payloads import Delete, Notify, Payload
 from caponier.protocols.ike.messages.rules import check, rekeys_ike
 from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
-from caponier.protocols.ike.policy import ChildPolicy, Connection, Retransmission
-from caponier.protocols.ike.v2.child_sa import ChildRecord
+from caponier.protocols.ike.policy import Connection, Retransmission
+from caponier.protocols.ike.v2.children import Children
 from caponier.protocols.ike.v2.host import Answer, Host, Repertoire
-from caponier.protocols.ike.v2.lanes import Exchange, RequestLane, ResponseLane
+from caponier.protocols.ike.v2.lanes import RequestLane, ResponseLane
 from caponier.protocols.ike.v2.lifecycle import Phase, Verdict, verdict_on_ours, verdict_on_theirs
 from caponier.protocols.ike.v2.nat import Nat
 from caponier.protocols.ike.v2.protection import Protection
@@ -57,7 +53,6 @@ from caponier.protocols.ike.v2.succession import Succession
 from caponier.protocols.ike.v2.timers import (
     LINGER_SECONDS,
     NAT_KEEPALIVE_SECONDS,
-    RETIRED_SECONDS,
     Timer,
     TimerTable,
 )
@@ -124,11 +119,10 @@ class IkeSa:
         self.init_result: InitResult | None = None  #: a responder's, between its two initial exchanges
         self.peer: PeerAuthenticated | None = None
         self.local_auth = ""  #: how we proved ourselves, for the status
-        self.children: dict[int, ChildRecord] = {}  #: by our inbound SPI
+        self.children = Children(self, repertoire)
         self.succession = Succession(self)
         self.predecessor: IkeSa | None = None  #: which this one is to replace, until it inherits
         self._repertoire = repertoire
-        self._retired: deque[tuple[float, RemoveChildSa]] = deque()  #: replaced Child SAs, until when they receive
         self._closing_error: CaponierError | None = None
         self._last_sent = now
 
@@ -156,28 +150,9 @@ class IkeSa:
     def inherit(self, old: IkeSa) -> None:
         """Take over the Child SAs of the IKE SA that this one replaces, and what was to become of them."""
         self.now, self.predecessor = old.now, None
-        waiting = old.requests.drop_waiting()
-        self._retired, old._retired = old._retired, deque()
-        self._remove_retired(self.now)
-        children, old.children = old.children, {}
-        self.children |= children
-        for record in children.values():
-            self.host.child_installed(self, record.child)
-        self._set_rekey_timer()
+        self.children.inherit(old.children, old.requests.drop_waiting())
         self.host.report(IkeSaEstablished(self.status()))
-        self._resume(waiting)
         self.host.touched(self)
-
-    def _resume(self, waiting: Sequence[Exchange]) -> None:
-        """Do here what had not begun there."""
-        for exchange in waiting:
-            if isinstance(exchange.replaced, ChildRecord):
-                self.rekey_child(exchange.replaced)
-            elif exchange.type == ExchangeType.CREATE_CHILD_SA and self.connection is not None:
-                for policy in [each for each in self.connection.children if each.name == exchange.child]:
-                    self.requests.enqueue(self._repertoire.create_child(self, policy))
-        for record in [each for each in self.children.values() if each.is_closing]:
-            self.requests.enqueue(self._repertoire.delete_child(self, record, "asked for"))
 
     # -- in
 
@@ -249,7 +224,7 @@ class IkeSa:
             nat_there=self.nat.there,
             since=self.began if since is None else since,
             last_heard=self.last_heard,
-            children=tuple(record.status for record in self.children.values()),
+            children=tuple(record.status for record in self.children),
         )
 
     # -- what lanes need (lanes.Carrier)
@@ -334,96 +309,6 @@ class IkeSa:
         """There is no successor now: ask again after so many seconds, and up to half as many more."""
         self.timers.set(Timer.REKEY_IKE, self.now + seconds * (1 + self.jitter() / 2))
 
-    def add_child(self, record: ChildRecord) -> None:
-        """A Child SA is installed."""
-        self.children[record.child.spi_in] = record
-        self.host.child_installed(self, record.child)
-        self.host.report(ChildSaInstalled(self.id, record.child.connection, record.status))
-
-    def remove_child(self, record: ChildRecord, reason: str) -> None:
-        """Take a Child SA out of the data plane; a second call does nothing."""
-        child = record.child
-        if self.children.pop(child.spi_in, None) is None:
-            return
-        self.give_back(RemoveChildSa(child.protocol, child.spi_in))
-        self._forget_child(record, reason)
-
-    def retire_child(self, record: ChildRecord, reason: str) -> None:
-        """Another Child SA has taken over: send nothing more on this one, and receive on it a little longer."""
-        child = record.child
-        if self.children.pop(child.spi_in, None) is None:
-            return
-        self.give_back(RetireChildSa(child.protocol, child.spi_in))
-        self._retired.append((self.now + RETIRED_SECONDS, RemoveChildSa(child.protocol, child.spi_in)))
-        self.timers.set(Timer.RETIRED, self._retired[0][0])
-        self._forget_child(record, reason)
-
-    def let_go(self, record: ChildRecord, reason: str) -> None:
-        """Take a Child SA out of the data plane: gently where another one of its policy is there for its packets."""
-        name = record.child.name
-        if any(each is not record and each.child.name == name for each in self.children.values()):
-            self.retire_child(record, reason)
-        else:
-            self.remove_child(record, reason)
-
-    def has_child(self, record: ChildRecord) -> bool:
-        """Whether a Child SA is still there."""
-        return self.children.get(record.child.spi_in) is record
-
-    @property
-    def occupied(self) -> int:
-        """How many Child SAs the data plane has of this IKE SA."""
-        return len(self.children) + len(self._retired)
-
-    def policy_of(self, record: ChildRecord) -> ChildPolicy:
-        """The policy that a Child SA was made for.
-
-        Raises:
-            InternalError: there is none.
-        """
-        policies = () if self.connection is None else self.connection.children
-        for policy in policies:
-            if policy.name == record.child.name:
-                return policy
-        raise InternalError(f"the Child SA {record.child.name} has no policy")
-
-    def rekey_later(self, record: ChildRecord, seconds: float) -> None:
-        """The peer cannot rekey it now: ask again after so many seconds, and up to half as many more."""
-        record.rekey_at = self.now + seconds * (1 + self.jitter() / 2)
-        self._set_rekey_timer()
-
-    def _set_rekey_timer(self) -> None:
-        instants = [each.rekey_at for each in self.children.values() if each.rekey_at is not None]
-        if instants:
-            self.timers.set(Timer.REKEY, min(instants))
-
-    def rekey_child(self, record: ChildRecord) -> None:
-        """Replace a Child SA, unless that is under way."""
-        is_on_its_way = any(each.replaced is record for each in self.requests.waiting)
-        if record.is_current and self.has_child(record) and not is_on_its_way:
-            self.requests.enqueue(self._repertoire.rekey_child(self, record))
-
-    def _rekey_due(self) -> None:
-        for record in [each for each in self.children.values() if each.rekey_at is not None]:
-            if record.rekey_at is not None and record.rekey_at <= self.now:
-                record.rekey_at = None
-                self.rekey_child(record)
-        self._set_rekey_timer()
-
-    def _remove_retired(self, until: float) -> None:
-        while self._retired and self._retired[0][0] <= until:
-            self.give_back(self._retired.popleft()[1])
-        if self._retired:
-            self.timers.set(Timer.RETIRED, self._retired[0][0])
-
-    def _forget_child(self, record: ChildRecord, reason: str) -> None:
-        for each in self.children.values():
-            if each.successor is record:
-                each.successor = None
-        child = record.child
-        self.host.child_removed(child)
-        self.host.report(ChildSaRemoved(self.id, child.connection, child.name, child.spi_in, reason))
-
     def report_failure(self, error: CaponierError, *, child: str | None = None) -> None:
         """Tell that the IKE SA, or a Child SA of it, did not come to be."""
         self.host.report(NegotiationFailed(self.connection_name, child, self.role, self.path, error))
@@ -467,9 +352,7 @@ class IkeSa:
         self.phase = Phase.CLOSED
         self.requests.close()
         self.responses.close()
-        for record in tuple(self.children.values()):
-            self.remove_child(record, reason)
-        self._remove_retired(inf)
+        self.children.remove_all(reason)
         self.timers.stop_all()
         self.timers.set(Timer.LINGER, self.now + LINGER_SECONDS)
         if self.protection is not None:
@@ -587,9 +470,7 @@ class IkeSa:
         # The initiator moves to port 4500 with its first protected message; later only NATs move a peer.
         if (self.phase is Phase.CONNECTING and self.role is Role.RESPONDER) or self.nat.follows_peer:
             self.path = path
-            for record in self.children.values():
-                record.move(path)
-                self.give_back(MoveChildSa(record.child.protocol, record.child.spi_in, path))
+            self.children.move(path)
 
     # -- timers
 
@@ -600,10 +481,10 @@ class IkeSa:
             Timer.LIVENESS: self._check_liveness,
             Timer.NAT_KEEPALIVE: self._keep_mapping,
             Timer.SURPLUS: lambda: self.request_close("both sides connected at the same time; the other IKE SA stays"),
-            Timer.REKEY: self._rekey_due,
+            Timer.REKEY: self.children.handle_rekey,
             Timer.REKEY_IKE: self.rekey,
             Timer.SUCCEEDED: lambda: self.request_close("it was replaced, and the peer did not delete it"),
-            Timer.RETIRED: lambda: self._remove_retired(self.now),
+            Timer.RETIRED: self.children.handle_retired,
             Timer.LINGER: self.timers.stop_all,
         }
         due[timer]()

@@ -58,9 +58,9 @@ def delete_child_sa(sa: IkeSa, record: ChildRecord, reason: str) -> Exchange:
     record.is_closing = True
 
     def body() -> Step[None]:
-        if not sa.has_child(record):
+        if record not in sa.children:
             return
-        sa.let_go(record, reason)
+        sa.children.let_go(record, reason)
         spi = record.child.spi_in.to_bytes(4)
         yield from request(InformationalRequest((Delete(record.child.protocol, (spi,)),)))
 

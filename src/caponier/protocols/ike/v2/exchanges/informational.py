@@ -72,10 +72,8 @@ def _remove(sa: IkeSa, delete: Delete) -> list[ChildRecord]:
     """Take out the Child SAs that a Delete names by the peer's inbound SPIs, which are our outbound ones (section 1.4.1)."""
     named = {int.from_bytes(spi) for spi in delete.spis}
     found = [
-        record
-        for record in sa.children.values()
-        if record.child.protocol == delete.protocol and record.child.spi_out in named
+        record for record in sa.children if record.child.protocol == delete.protocol and record.child.spi_out in named
     ]
     for record in found:
-        sa.let_go(record, "rekeyed" if record.successor is not None else "the peer deleted the Child SA")
+        sa.children.let_go(record, "rekeyed" if record.successor is not None else "the peer deleted the Child SA")
     return found

@@ -41,11 +41,11 @@ def rekey_child(sa: IkeSa, old: ChildRecord) -> Exchange:
 
 
 def _initiate(sa: IkeSa, old: ChildRecord) -> Step[None]:
-    if not (old.is_current and sa.has_child(old)):
+    if not (old.is_current and old in sa.children):
         return
     old.is_rekeying = True
     try:
-        made = yield from negotiate(sa, sa.policy_of(old), old)
+        made = yield from negotiate(sa, sa.children.policy_of(old), old)
     finally:
         old.is_rekeying = False
     _conclude(sa, old, made)
@@ -59,7 +59,7 @@ def _conclude(sa: IkeSa, old: ChildRecord, made: Replacement) -> None:
         sa.requests.enqueue(delete_child_sa(sa, made.record, "both sides rekeyed at once; the peer's stays"))
     else:
         old.successor = made.record
-        if sa.has_child(old):
+        if old in sa.children:
             sa.requests.enqueue(delete_child_sa(sa, old, "rekeyed"))
 
 
@@ -74,15 +74,15 @@ def _failed(sa: IkeSa, old: ChildRecord, error: CaponierError) -> None:
     notify = error.notify if isinstance(error, PeerRejected) else None
     if notify not in (NotifyType.TEMPORARY_FAILURE, NotifyType.CHILD_SA_NOT_FOUND):
         sa.exchange_failed(error, child=old.child.name)
-    elif not (old.is_current and sa.has_child(old)):
+    elif not (old.is_current and old in sa.children):
         return
     elif notify == NotifyType.TEMPORARY_FAILURE:
-        sa.rekey_later(old, REKEY_RETRY_SECONDS)
+        sa.children.rekey_later(old, REKEY_RETRY_SECONDS)
     elif sa.now < old.since + FRESH_SECONDS:
-        sa.rekey_later(old, FRESH_RETRY_SECONDS)  # our answer that made it may still be on its way to the peer
+        sa.children.rekey_later(old, FRESH_RETRY_SECONDS)  # our answer that made it may still be on its way to the peer
     else:
-        sa.remove_child(old, "the peer has it no more")
-        sa.requests.enqueue(create_child(sa, sa.policy_of(old)))
+        sa.children.remove(old, "the peer has it no more")
+        sa.requests.enqueue(create_child(sa, sa.children.policy_of(old)))
 
 
 def respond(sa: IkeSa, message: Message) -> Step[Answer]:
@@ -95,7 +95,7 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     """
     old = _named(sa, message)
     require_room(sa, is_rekeying=True)
-    policy = sa.policy_of(old)
+    policy = sa.children.policy_of(old)
     answer, theirs = yield from accept_child(sa, message, {policy.name: policy.proposals}, old)
     old.successor = theirs.record
     if old.is_rekeying:
@@ -107,7 +107,7 @@ def _named(sa: IkeSa, message: Message) -> ChildRecord:
     """The Child SA that the peer calls by the SPI on which it receives."""
     rekey = next(each for each in message.all(Notify) if each.type == NotifyType.REKEY_SA)
     spi_out = int.from_bytes(rekey.spi)
-    for old in sa.children.values():
+    for old in sa.children:
         if (old.child.protocol, old.child.spi_out) == (rekey.protocol, spi_out):
             if not old.is_current:
                 raise TemporaryFailure(f"the peer rekeys the Child SA of SPI {spi_out:#010x}, which is about to go")
