@@ -46,14 +46,14 @@ def test_what_comes_in_counts_too(pair: Pair) -> None:
 
 
 def test_what_lasted_its_time_is_made_anew(pair: Pair) -> None:
-    old = up(pair, "life_time = 1")
+    old = up(pair, "rekey_time = 0\nlife_time = 1")
     assert eventually(lambda: is_renewed(pair, old))
     pair.configure(left(), right())
 
 
 def test_what_nobody_wants_is_not_made_anew(pair: Pair) -> None:
     """``start = "manual"``: who brought it up by hand is told, and decides."""
-    up(pair, "life_time = 1", lines="")
+    up(pair, "rekey_time = 0\nlife_time = 1", lines="")
     assert eventually(lambda: pair.child("gw1") is None)
     assert pair.ike_sa("gw1") is not None
     assert "its lifetime is reached" in pair.log("gw1")

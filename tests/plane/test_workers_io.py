@@ -45,6 +45,7 @@ BURST = 20  #: datagrams of one flow before the receiver is asked what came
 ROUNDS = 15
 POURED, POURED_ESP = 64, 128  #: octets of a datagram's payload, and of the ESP packet (AES-GCM) that it becomes
 SO_RCVBUFFORCE = 33
+UDP_SEGMENT = 103
 PROMPT = 0.1  #: seconds to the end of a plane that is told to stop
 
 every_carrier = pytest.mark.parametrize("carrier", CARRIERS, ids=lambda carrier: carrier.name)
@@ -61,8 +62,8 @@ def daemons_sockets(gateway: Namespace, workers: int) -> Iterator[Sockets]:
 
 
 @contextmanager
-def steered_plane(gateway: Namespace, there: str, workers: int = WORKERS) -> Iterator[Plane]:
-    """A plane as the daemon runs it."""
+def steered_plane(gateway: Namespace, there: str, workers: int = WORKERS, *, starts: bool = True) -> Iterator[Plane]:
+    """A plane as the daemon runs it; perhaps one that the test starts itself."""
     with daemons_sockets(gateway, workers) as sockets:
         with gateway.inside():
             plane = Plane(interface="cap%d", mark=MARK, workers=workers)
@@ -71,7 +72,8 @@ def steered_plane(gateway: Namespace, there: str, workers: int = WORKERS) -> Ite
                 plane.attach_udp(each.fileno())
             for each in sockets.raw:
                 plane.attach_raw(each.fileno())
-            plane.start()
+            if starts:
+                plane.start()
             route(gateway, plane.interface, RIGHT if there == "right" else LEFT)
             yield plane
 
@@ -178,36 +180,48 @@ def test_tcp_in_both_directions_at_once(steered: Tunnel, carrier: Carrier) -> No
         assert eventually(steered.agrees), [(end.outbound(), end.inbound()) for end in steered.ends]
 
 
-def plane_threads() -> set[int]:
+def worker_threads() -> set[int]:
     """The ids of this process' threads that carry packets."""
     found = (path for path in Path("/proc/self/task").iterdir() if (path / "comm").read_text().startswith("plane-"))
     return {int(path.name) for path in found}
 
 
-def ticks(thread: int) -> int:
-    """The processor's time that a thread had, in the kernel and outside (proc(5): utime and stime)."""
-    fields = Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+def naps(thread: int) -> int:
+    """How often a thread went to sleep by itself (proc(5))."""
+    lines = Path(f"/proc/self/task/{thread}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
 
-def test_one_sa_is_opened_by_several_workers(world: Topology) -> None:
-    """One stream of one SA: the worker of its socket has help, and what they write is whole and counted to the last packet.
+def test_several_workers_open_what_one_socket_has(world: Topology) -> None:
+    """Trains that wait in one socket when the plane starts: others wake up to open them, and every datagram comes out, in
+    its order. Whether they are asleep in time is the scheduler's, so there are some attempts."""
+    assert any(backlog_is_shared(world, attempt) for attempt in range(10))
 
-    All packets come to one socket, and all answers are acknowledgements, a small part of the work.
-    """
-    before = plane_threads()
-    with steered_plane(world.gw2, "left") as right:
-        receivers = plane_threads() - before
-        with steered_plane(world.gw1, "right") as left:
-            ends = End(left, LEFT, RIGHT, sends=1, receives=2), End(right, RIGHT, LEFT, sends=2, receives=1)
-            pair = Tunnel(world, *ends)
-            with pair.protected(GCM, UDP4):
-                assert transfer(world.alice, world.bob, RIGHT.host, octets=300_000_000, filling=b"one way").intact
-                assert eventually(pair.agrees), [(end.outbound(), end.inbound()) for end in pair.ends]
-                assert set(right.drops()) <= {"no-policy"}
-                busy = sorted((ticks(thread) for thread in receivers), reverse=True)
-    assert len(busy) == WORKERS
-    assert busy[1] > 0, busy
+
+def backlog_is_shared(world: Topology, attempt: int) -> bool:
+    """Whether workers other than the socket's own had something to do; required is that all comes out in its order."""
+    count, size = 1000, 1300
+    before = worker_threads()
+    with steered_plane(world.gw1, "right") as left, steered_plane(world.gw2, "left", starts=False) as right:
+        ours = worker_threads()
+        ends = End(left, LEFT, RIGHT, sends=1, receives=2), End(right, RIGHT, LEFT, sends=2, receives=1)
+        pair = Tunnel(world, *ends)
+        with (
+            pair.protected(GCM, UDP4),
+            udp(world.alice, socket.AF_INET, LEFT.host, 1) as (source,),
+            udp(world.bob, socket.AF_INET, RIGHT.host, 1) as (sink,),
+        ):
+            source.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
+            source.connect(sink.getsockname()[:2])
+            train = 40
+            for start in range(0, count, train):
+                source.send(b"".join(datagram(number, (size,)) for number in range(start, start + train)))
+            assert eventually(lambda: left.outbound_counters(pair.left.handle)[0] >= count)
+            right.start()
+            assert [sink.recv(65_535) for _ in range(count)] == [datagram(number, (size,)) for number in range(count)]
+            woken = sorted(naps(thread) for thread in worker_threads() - ours - before)
+    assert len(woken) == WORKERS, attempt
+    return woken[-2] >= 5  # without help they wake up once or twice, to be told of their queues
 
 
 @pytest.mark.parametrize("carrier", [UDP4, RAW4], ids=lambda carrier: carrier.name)
