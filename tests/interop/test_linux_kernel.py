@@ -6,15 +6,17 @@ link. The kernel has no AES-GMAC in AH.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import pytest
 
@@ -298,6 +300,23 @@ def _states(suite: Algorithms, way: Way, to_us: int, to_them: int, flags: str) -
     return " && ".join(commands)
 
 
+P = ParamSpec("P")
+
+
+def patiently(test: Callable[P, None]) -> Callable[P, None]:
+    """Let a test have three attempts, each with SAs of its own: a kernel in user mode loses a frame of its tap now and then
+    while the machine is busy with something else. What is wrong with a packet is wrong each time."""
+
+    @functools.wraps(test)
+    def attempts(*arguments: P.args, **named: P.kwargs) -> None:
+        for _ in range(2):
+            with contextlib.suppress(AssertionError):
+                return test(*arguments, **named)
+        return test(*arguments, **named)
+
+    return attempts
+
+
 def _both_answer(scene: Scene, way: Way) -> None:
     ours, theirs = way.hosts
     for host in theirs:
@@ -320,12 +339,14 @@ BARE_WAYS = [Way(esn=esn) for esn in (False, True)]
 
 @pytest.mark.parametrize("way", BARE_WAYS, ids=lambda way: way.name)
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
+@patiently
 def test_bare_esp(scene: Scene, suite: Algorithms, way: Way) -> None:
     with associated(scene, suite, way):
         _both_answer(scene, way)
 
 
 @pytest.mark.parametrize("suite", [SUITES[2], SUITES[7]], ids=lambda suite: suite.name)
+@patiently
 def test_over_ipv6(scene: Scene, suite: Algorithms) -> None:
     way = Way(outer=6, esn=True)
     with associated(scene, suite, way):
@@ -345,6 +366,7 @@ AH_WAYS = [
 
 @pytest.mark.parametrize("way", ESP_WAYS, ids=lambda way: way.name)
 @pytest.mark.parametrize("suite", [SUITES[2], SUITES[7]], ids=lambda suite: suite.name)
+@patiently
 def test_esp_in_udp_and_in_transport_mode(scene: Scene, suite: Algorithms, way: Way) -> None:
     """RFC 3948, RFC 4303 section 3.1.1."""
     with associated(scene, suite, way) as (spi, handle):
@@ -362,6 +384,7 @@ AH_CASES = [(SHA256, way) for way in AH_WAYS] + [
 
 
 @pytest.mark.parametrize(("suite", "way"), AH_CASES, ids=lambda value: value.name)
+@patiently
 def test_ah(scene: Scene, suite: Algorithms, way: Way) -> None:
     """RFC 4302, with every algorithm that the kernel has for it."""
     flags = " flag align4" if way.outer == 4 else ""
@@ -371,6 +394,7 @@ def test_ah(scene: Scene, suite: Algorithms, way: Way) -> None:
 
 
 @pytest.mark.parametrize("mode", ["tunnel", "transport"])
+@patiently
 def test_ah_of_a_kernel_that_pads_to_64_bits(scene: Scene, mode: str) -> None:
     """RFC 4302 section 2.6: not for IPv4, but Linux does so unless told ``align4``. We open it; it does not open ours."""
     way = Way("ah", mode, 4)
