@@ -108,3 +108,23 @@ def test_a_peer_that_refuses_is_named(pair: Pair) -> None:
         client.rekey(CONNECTION)
     assert pair.is_up()
     pair.carries()
+
+
+def test_all_child_sas_have_new_keys_before_anybody_is_told(pair: Pair) -> None:
+    """The first one's do not answer for the second."""
+    voice = '\n[connection.office.child.voice]\nlocal = ["{}"]\nremote = ["{}"]\n'
+    ours, theirs = "10.11.0.0/16", "10.12.0.0/16"
+    pair.configure(left(rest=voice.format(ours, theirs)), right(rest=voice.format(theirs, ours)))
+    pair.start("gw2", "gw1")
+    pair.up()
+    before = spis(pair)
+    rekey(pair, "gw1")
+    after = spis(pair)
+    assert set(before) == set(after) == {"lan", "voice"}
+    assert set(before.values()).isdisjoint(after.values())
+
+
+def spis(pair: Pair) -> dict[str, int]:
+    sa = pair.ike_sa("gw1")
+    assert sa is not None
+    return {child.name: child.spi_in for child in sa.children}

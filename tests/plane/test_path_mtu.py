@@ -29,7 +29,7 @@ from caponier.demo.namespaces import Namespace
 from caponier.demo.topology import LAN, LEFT, RIGHT, WIRE, Site, Topology, topology
 from caponier.demo.traffic import ping, transfer
 from tests.plane.test_transforms import AH, ESP_TRANSPORT, ESP_TUNNEL, Kind, each, install_inbound, protected, talkers
-from tests.plane.tunnel import MTU, PORT, Tunnel, eventually
+from tests.plane.tunnel import MTU, PORT, Tunnel, error_of, eventually
 from tests.requirements import require
 
 pytestmark = pytest.mark.privileged
@@ -295,16 +295,6 @@ def test_a_host_that_forbids_fragments_is_told(pair: Tunnel, router: Namespace, 
         assert error_of(a, bytes(expected + 1 - headers)) == errno.EMSGSIZE
         assert error_of(a, bytes(expected - headers)) == 0
         assert b.recv(2000) == bytes(expected - headers)
-
-
-def error_of(sender: socket.socket, octets: bytes) -> int:
-    """The error of a send; an older one that the socket still has to tell is taken first."""
-    sender.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    try:
-        sender.send(octets)
-    except OSError as error:
-        return error.errno or -1
-    return 0
 
 
 @each([UDP4_TUNNEL, UDP6_TUNNEL, AH[0]])

@@ -27,7 +27,6 @@ from caponier.demo.traffic import ping, transfer
 from tests.plane.suites import GCM, Suite
 from tests.plane.tunnel import (
     CARRIERS,
-    MARK,
     POLICY,
     RAW4,
     RAW6,
@@ -39,6 +38,7 @@ from tests.plane.tunnel import (
     Tunnel,
     eventually,
     of,
+    routed_into,
     whole,
 )
 
@@ -48,7 +48,6 @@ AH_SHA = Suite("ah-sha256", 0, 0, 0, 12, 32, 0, 1, 16, ("NULL", "SHA2-256-128"))
 AH_GMAC = Suite("ah-aes128gmac", 0, 0, 0, 9, 20, 8, 1, 16, ("NULL", None))
 MARKER = b"covered from end to end, and from edge to edge"
 OCTETS = 300_000  #: of a TCP transfer
-TABLE, FIB_RULE_INVERT = 77, 2
 CE, ECT0 = 3, 2
 ROUTER_ALERT = bytes((148, 4, 0, 0))  #: an IPv4 option (RFC 2113)
 PADDING = bytes((0, 0, 1, 4, 0, 0, 0, 0))  #: an extension header of IPv6 with PadN (RFC 8200 section 4.2)
@@ -123,29 +122,6 @@ def gateway(pair: Tunnel, end: End) -> Namespace:
     return pair.world.gw1 if end is pair.left else pair.world.gw2
 
 
-@contextmanager
-def routed_to_itself(namespace: Namespace, end: End, carrier: Carrier) -> Iterator[None]:
-    """What the gateway sends to the other one goes into the plane, but for what the plane sends (DESIGN.md section 4)."""
-    rule = {"family": carrier.family, "priority": 100, "table": TABLE, "fwmark": MARK, "flags": FIB_RULE_INVERT}
-    bits = 32 if carrier.outer == 4 else 128
-    with namespace.netlink() as netlink:
-        index = netlink.link_lookup(ifname=end.plane.interface)[0]
-        route = {
-            "family": carrier.family,
-            "table": TABLE,
-            "dst": f"{carrier.address(end.there)}/{bits}",
-            "oif": index,
-            "prefsrc": carrier.address(end.here),
-        }
-        netlink.route("add", **route)
-        netlink.rule("add", **rule)
-        try:
-            yield
-        finally:
-            netlink.rule("del", **rule)
-            netlink.route("del", **route)
-
-
 def renumber(pair: Tunnel) -> None:
     """SPIs that no earlier SA had."""
     for end in pair.ends:
@@ -164,7 +140,8 @@ def protected(pair: Tunnel, kind: Kind, **outbound: Any) -> Iterator[None]:
             undo.callback(end.plane.remove_outbound, end.handle)
             undo.callback(end.plane.remove_policy, POLICY)
             if kind.mode == "transport":
-                undo.enter_context(routed_to_itself(gateway(pair, end), end, kind.carrier))
+                ours, theirs = kind.carrier.address(end.here), kind.carrier.address(end.there)
+                undo.enter_context(routed_into(gateway(pair, end), end.plane.interface, ours, theirs))
         yield
 
 

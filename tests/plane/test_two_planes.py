@@ -25,6 +25,7 @@ from tests.plane.tunnel import (
     UDP6,
     Carrier,
     Tunnel,
+    error_of,
     eventually,
     of,
     told,
@@ -325,16 +326,6 @@ def test_a_packet_too_large_for_the_tunnel_is_answered(pair: Tunnel, version: in
         assert error_of(sender, bytes(MTU + 1 - headers)) == errno.EMSGSIZE
         assert error_of(sender, bytes(MTU - headers)) == 0
         assert eventually(lambda: pair.left.outbound()[:2] == (1, MTU))
-
-
-def error_of(sender: socket.socket, octets: bytes) -> int:
-    """The error of a send; an older one that the socket still has to tell is taken first."""
-    sender.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    try:
-        sender.send(octets)
-    except OSError as error:
-        return error.errno or -1
-    return 0
 
 
 @every_carrier

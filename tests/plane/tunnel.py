@@ -17,6 +17,7 @@ from caponier.demo.topology import LEFT, RIGHT, Site, Topology
 from tests.plane.suites import Suite
 
 MARK = 0x4350
+TABLE, FIB_RULE_INVERT = 77, 2
 PORT = 4500
 ESP, AH = 50, 51
 MTU = (
@@ -295,3 +296,30 @@ def tunnel(world: Topology, *, workers: int = 1) -> Iterator[Tunnel]:
         left = stack.enter_context(running_plane(world.gw1, RIGHT, workers=workers))
         right = stack.enter_context(running_plane(world.gw2, LEFT, workers=workers))
         yield Tunnel(world, End(left, LEFT, RIGHT, sends=1, receives=2), End(right, RIGHT, LEFT, sends=2, receives=1))
+
+
+def error_of(sender: socket.socket, octets: bytes) -> int:
+    """The error of a send; an older one that the socket still has to tell is taken first."""
+    sender.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    try:
+        sender.send(octets)
+    except OSError as error:
+        return error.errno or -1
+    return 0
+
+
+@contextmanager
+def routed_into(namespace: Namespace, interface: str, ours: str, theirs: str) -> Iterator[None]:
+    """What goes to the peer itself goes into the plane, but for what the plane sends, which has its mark."""
+    family, bits = (socket.AF_INET6, 128) if ":" in theirs else (socket.AF_INET, 32)
+    rule = {"family": family, "priority": 100, "table": TABLE, "fwmark": MARK, "flags": FIB_RULE_INVERT}
+    with namespace.netlink() as netlink:
+        index = netlink.link_lookup(ifname=interface)[0]
+        route = {"family": family, "table": TABLE, "dst": f"{theirs}/{bits}", "oif": index, "prefsrc": ours}
+        netlink.route("add", **route)
+        netlink.rule("add", **rule)
+        try:
+            yield
+        finally:
+            netlink.rule("del", **rule)
+            netlink.route("del", **route)

@@ -34,10 +34,12 @@ from caponier.daemon.lifetimes import Lifetimes
 from caponier.daemon.policies import Policies
 from caponier.daemon.routes import Routes
 from caponier.daemon.sockets import Sockets, open_sockets, path_mtu
+from caponier.daemon.waiting import Waiting
 from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import CaponierError, EngineError, MisuseError
 from caponier.protocols.ike.events import (
     ChildSaInstalled,
+    ChildSaRemoved,
     Event,
     IkeSaClosed,
     IkeSaEstablished,
@@ -109,13 +111,13 @@ class _Watch:
         is_wanted: whether it is brought back when it is lost.
         pause: seconds until the next attempt.
         retry: the attempt that is due.
-        waiting: who waits for it to come up.
+        waiting: who waits for something of it.
     """
 
     is_wanted: bool
     pause: float = FIRST_RETRY
     retry: asyncio.TimerHandle | None = None
-    waiting: list[tuple[str | None, asyncio.Future[None]]] = field(default_factory=list)
+    waiting: Waiting = field(default_factory=Waiting)
 
 
 class Daemon:
@@ -222,20 +224,15 @@ class Daemon:
             return
         if self._is_ending:
             raise Ending("the daemon ends")
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        watch.waiting.append((child, future))
-        self._connect(wanted, child)
         try:
-            async with asyncio.timeout(seconds):
-                await future
+            await watch.waiting.until(
+                lambda: self._is_up(wanted, child), lambda: self._connect(wanted, child), seconds, child
+            )
         except TimeoutError:
             raise TookTooLong(
                 f"{connection} is not up after {seconds:g} seconds; it is still being tried",
                 hint="see why: caponier status",
             ) from None
-        finally:
-            with contextlib.suppress(ValueError):
-                watch.waiting.remove((child, future))
 
     async def down(self, connection: str, child: str | None, seconds: float) -> None:
         """Bring a connection down, or one Child SA of it, and wait until the peer has confirmed.
@@ -249,7 +246,7 @@ class Daemon:
             watch = self._watches[connection]
             watch.is_wanted = False
             self._stop_retrying(watch)
-            self._disappoint(watch, MisuseError(f"{connection} was brought down meanwhile"))
+            watch.waiting.fail(MisuseError(f"{connection} was brought down meanwhile"))
         self._driver.endpoint.terminate(connection, self._driver.now, child)
         self._driver.pump()
         try:
@@ -273,12 +270,13 @@ class Daemon:
         old = {sa.id for sa in self._sas(connection)}
         if not old:
             raise MisuseError(f"{connection} is not up", hint="bring it up first: caponier up")
-        with self._waiting(connection, None) as future:
-            self._driver.endpoint.rekey(connection, self._driver.now)
-            self._driver.pump()
-            await self._await_end(
-                future, lambda: old.isdisjoint(sa.id for sa in self._all_sas(connection)), connection, seconds
-            )
+        await self._await_new_keys(
+            connection,
+            None,
+            lambda: old.isdisjoint(sa.id for sa in self._all_sas(connection)),
+            lambda: self._driver.endpoint.rekey(connection, self._driver.now),
+            seconds,
+        )
 
     async def rekey(self, connection: str, child: str | None, seconds: float) -> None:
         """Give the Child SAs of a connection, or one of them, new keys, and wait until the old ones are gone.
@@ -289,49 +287,42 @@ class Daemon:
             CaponierError: why there are none.
             TookTooLong: the peer did not answer within ``seconds``.
         """
-        wanted = self._named(connection, child)
+        self._named(connection, child)
         old = {each.spi_in: each for sa in self._sas(connection) for each in sa.children if child in (None, each.name)}
         if not old:
             raise MisuseError(f"{child or connection} is not up", hint="bring it up first: caponier up")
-        with self._waiting(connection, child) as future:
+
+        def ask() -> None:
             for spi_in, each in old.items():
                 self._driver.endpoint.rekey_child(ProtocolId[each.protocol.upper()], spi_in, self._driver.now)
-            self._driver.pump()
-            await self._await_end(future, lambda: not self._is_there(wanted, old), connection, seconds)
 
-    @contextlib.contextmanager
-    def _waiting(self, connection: str, child: str | None) -> Iterator[asyncio.Future[None]]:
-        """Somebody waits for something of a connection: the future is told of its failures."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting = self._watches[connection].waiting
-        waiting.append((child, future))
-        try:
-            yield future
-        finally:
-            with contextlib.suppress(ValueError):
-                waiting.remove((child, future))
+        def is_over() -> bool:
+            return not any(each.spi_in in old for sa in self._all_sas(connection) for each in sa.children)
 
-    async def _await_end(
-        self, future: asyncio.Future[None], is_over: Callable[[], bool], connection: str, seconds: float
+        await self._await_new_keys(connection, child, is_over, ask, seconds)
+
+    async def _await_new_keys(
+        self,
+        connection: str,
+        child: str | None,
+        is_over: Callable[[], bool],
+        ask: Callable[[], None],
+        seconds: float,
     ) -> None:
-        """Wait until the old keys are gone, or until the future is told why they are not."""
+        """Ask for new keys, and wait until the old ones are gone."""
+        if self._is_ending:
+            raise Ending("the daemon ends")
+
+        def begin() -> None:
+            ask()
+            self._driver.pump()
+
         try:
-            async with asyncio.timeout(seconds):
-                await self._until(lambda: self._is_ending or _failure(future) is not None or is_over())
+            await self._watches[connection].waiting.until(is_over, begin, seconds, child)
         except TimeoutError:
             raise TookTooLong(
                 f"{connection} has no new keys after {seconds:g} seconds; the old ones are in use"
             ) from None
-        error = _failure(future)
-        if error is not None:
-            raise error
-        if self._is_ending:
-            raise Ending("the daemon ends")
-
-    def _is_there(self, connection: Connection, spis: Iterable[int]) -> bool:
-        """Whether one of these Child SAs is."""
-        there = {each.spi_in for sa in self._all_sas(connection.name) for each in sa.children}
-        return not there.isdisjoint(spis)
 
     def reload(self) -> list[str]:
         """Read the configuration again; only what changed is touched.
@@ -368,7 +359,7 @@ class Daemon:
         self._is_ending = True
         self._news.set()
         for watch in self._watches.values():
-            self._disappoint(watch, Ending("the daemon ends"))
+            watch.waiting.fail(Ending("the daemon ends"))
         self.journal.close()
 
     def snapshot(self) -> Snapshot:
@@ -434,7 +425,7 @@ class Daemon:
     def _remove(self, name: str) -> None:
         watch = self._watches.pop(name)
         self._stop_retrying(watch)
-        self._disappoint(watch, UnknownName(f"connection {name} was removed or changed meanwhile"))
+        watch.waiting.fail(UnknownName(f"connection {name} was removed or changed meanwhile"))
         self._policies.leave(name)
         self._driver.endpoint.remove_connection(name, self._driver.now)
         self.journal.forget(name)
@@ -516,8 +507,8 @@ class Daemon:
                 watch = self._watches[sa.connection]
                 watch.pause = FIRST_RETRY
                 self._stop_retrying(watch)
-            case ChildSaInstalled(_, connection, _):
-                self._arrived(connection)
+            case ChildSaInstalled(connection=connection) | ChildSaRemoved(connection=connection):
+                self._changed(connection)
             case NegotiationFailed(connection, child, role, _, error) if connection is not None:
                 is_a_strangers = role is Role.RESPONDER and child is None
                 if not is_a_strangers:  # whose failure is nobody's answer here, whatever it resembles
@@ -527,23 +518,19 @@ class Daemon:
             case IkeSaClosed(_, connection, _, error):
                 if error is not None:
                     self._failed(connection, None, error)
+                self._changed(connection)
                 self._retry(connection)
             case _:
                 pass
 
-    def _arrived(self, name: str) -> None:
-        watch, connection = self._watches.get(name), self._configuration.connections.get(name)
-        if watch is None or connection is None:
-            return
-        for child, future in watch.waiting:
-            if not future.done() and self._is_up(connection, child):
-                future.set_result(None)
+    def _changed(self, name: str) -> None:
+        """Something of a connection came or went."""
+        if name in self._watches:
+            self._watches[name].waiting.look()
 
     def _failed(self, name: str, child: str | None, error: CaponierError) -> None:
-        watch = self._watches.get(name)
-        for wanted, future in watch.waiting if watch else ():
-            if not future.done() and (child is None or wanted in (None, child)):
-                future.set_exception(error)
+        if name in self._watches:
+            self._watches[name].waiting.fail(error, child)
 
     def _retry(self, name: str) -> None:
         """Bring a connection back after a pause, if it is wanted and nothing is left of it."""
@@ -560,13 +547,6 @@ class Daemon:
                 self._connect(connection)
 
         watch.retry = asyncio.get_running_loop().call_later(pause, again)
-
-    @staticmethod
-    def _disappoint(watch: _Watch, error: CaponierError) -> None:
-        """Tell those who wait that it will not come."""
-        for _, future in watch.waiting:
-            if not future.done():
-                future.set_exception(error)
 
     @staticmethod
     def _stop_retrying(watch: _Watch) -> None:
@@ -631,11 +611,6 @@ class Daemon:
         if not self._all_sas(name):  # else it is under way, and each further packet reports itself again
             self.journal.note("acquired", name, f"a packet wants child {child}")
         self._connect(connection)
-
-
-def _failure(future: asyncio.Future[None]) -> BaseException | None:
-    """What somebody who waits was told instead; None while there is nothing to tell."""
-    return future.exception() if future.done() else None
 
 
 def _cores() -> int:
