@@ -164,13 +164,17 @@ def test_a_child_sa_that_is_being_made_comes_first() -> None:
         assert not world.right.failures
 
 
+def change_of_mind(world: World, ike: str) -> None:
+    """From here on the right side accepts this proposal alone."""
+    sa = next(iter(world.right.endpoint._sas.values()))
+    assert sa.connection is not None
+    sa.connection = replace(sa.connection, proposals=connection("right", ike=(ike,)).proposals)
+
+
 def test_a_refused_successor_costs_nothing() -> None:
     """What cannot be agreed on any more leaves the old IKE SA as it is, and says why."""
     world = up()
-    sa = next(iter(world.right.endpoint._sas.values()))
-    assert sa.connection is not None
-    other = connection("right", ike=("aes128-sha256-ecp256",))
-    sa.connection = replace(sa.connection, proposals=other.proposals)
+    change_of_mind(world, "aes128-sha256-ecp256")
     rekey(world, "left")
     world.run(60)
     assert_tunnel(world)
@@ -182,10 +186,7 @@ def test_a_refused_successor_costs_nothing() -> None:
 def test_the_group_that_the_peer_wants() -> None:
     """Section 1.3: INVALID_KE_PAYLOAD names another group of ours."""
     world = up(ike=("aes256gcm16-prfsha256-x25519-ecp256",))
-    sa = next(iter(world.right.endpoint._sas.values()))
-    assert sa.connection is not None
-    other = connection("right", ike=("aes256gcm16-prfsha256-ecp256",))
-    sa.connection = replace(sa.connection, proposals=other.proposals)
+    change_of_mind(world, "aes256gcm16-prfsha256-ecp256")
     rekey(world, "left")
     world.run(5)
     assert_tunnel(world)

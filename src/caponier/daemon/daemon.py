@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -20,10 +20,10 @@ from caponier.daemon.config.schema import MOST_WORKERS
 from caponier.daemon.driver import Driver
 from caponier.daemon.engines.base import (
     Acquire,
-    EngineEvent,
     LifetimeReached,
     PacketDropped,
     PeerMoved,
+    PortFailed,
     SaTraffic,
     SequenceExhausted,
 )
@@ -189,8 +189,10 @@ class Daemon:
     async def _look_again(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            with self._told_of_engine():
+            try:
                 self._engine.look_again()
+            except EngineError as error:
+                log.error("%s", error)  # noqa: TRY400 - its message says it all
 
     async def __aexit__(self, *failure: object) -> None:
         """Tell the peers, then give everything back."""
@@ -554,19 +556,8 @@ class Daemon:
             watch.retry.cancel()
             watch.retry = None
 
-    @contextlib.contextmanager
-    def _told_of_engine(self) -> Iterator[None]:
-        try:
-            yield
-        except EngineError as error:
-            log.error("the data plane failed: %s", error)  # noqa: TRY400 - its message says it all
-            self.journal.note("engine-failed", None, error.message)
-
     def _engine_events(self) -> None:
-        events: list[EngineEvent] = []
-        with self._told_of_engine():
-            events = self._engine.events()
-        for event in events:
+        for event in self._engine.events():
             match event:
                 case Acquire(connection, child):
                     self._acquired(connection, child)
@@ -577,6 +568,13 @@ class Daemon:
                     self._lifetime_reached(event)
                 case PeerMoved():
                     self._peer_moved(event)
+                case PortFailed(interface, errno):
+                    what = "a socket" if interface is None else f"the interface {interface}"
+                    text = (
+                        f"{what} failed: {os.strerror(errno)}; its Child SAs stay, restart the daemon when it is mended"
+                    )
+                    log.error("%s", text)
+                    self.journal.note("engine-failed", None, text)
                 case PacketDropped():
                     self.journal.note("dropped", self._policies.owner(event.spi_in), audit_text(event))
 

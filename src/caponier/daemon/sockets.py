@@ -28,6 +28,7 @@ from caponier.protocols.ike.policy import Ports
 MARKER = bytes(4)  #: the non-ESP marker
 SO_ATTACH_FILTER = 26
 IP_MTU, IPV6_MTU = 14, 24
+LEAST_MTU = 576
 SO_ATTACH_REUSEPORT_CBPF = 51
 IP_PKTINFO = 8
 _ROOM = socket.CMSG_SPACE(20)  # in_pktinfo has 12 octets, in6_pktinfo 20
@@ -148,7 +149,8 @@ def open_sockets(ports: Ports, mark: int, workers: int = 1) -> Sockets:
 
 
 def path_mtu(path: Path, mark: int) -> int:
-    """Octets of the largest packet that goes along a path, as the kernel knows it (ip(7), ipv6(7)); 0 where it does not.
+    """Octets of the largest packet that goes along a path, as the kernel knows it (ip(7), ipv6(7)); 0 where it does not, or
+    where it is less than every host has to take, and what is longer has to be fragmented (RFC 791 section 3.1).
 
     A datagram socket that is connected sends nothing; it only has a route, ours by the mark.
     """
@@ -159,7 +161,8 @@ def path_mtu(path: Path, mark: int) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", mark))
             probe.bind((str(path.local), 0))
             probe.connect((str(path.remote), path.remote_port or 1))
-            return probe.getsockopt(level, option)
+            found = probe.getsockopt(level, option)
+            return found if found >= LEAST_MTU else 0
     except OSError:
         return 0
 

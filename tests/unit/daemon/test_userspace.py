@@ -23,6 +23,7 @@ from caponier.daemon.engines.base import (
     LifetimeReached,
     PacketDropped,
     PeerMoved,
+    PortFailed,
     SequenceExhausted,
 )
 from caponier.daemon.engines.userspace import UserspaceEngine
@@ -377,9 +378,11 @@ def test_events_of_what_has_gone_are_nobodys(bench: Bench) -> None:
     assert bench.happens("something-new", 1) == []
 
 
-def test_a_port_that_failed_is_an_error(bench: Bench) -> None:
-    with pytest.raises(EngineError, match=r"cap0 or a socket failed \(errno 19\)"):
-        bench.happens("port-failed", 19)
+def test_a_port_that_failed_is_named(bench: Bench) -> None:
+    assert bench.happens("port-failed", 19) == [PortFailed(None, 19)]
+    assert bench.happens("port-failed", 19, interface=0) == [PortFailed("cap0", 19)]
+    bench.engine.open_interface("office0")
+    assert bench.happens("port-failed", 19, interface=1) == [PortFailed("office0", 19)]
 
 
 def test_every_fault_of_a_packet_has_its_words() -> None:

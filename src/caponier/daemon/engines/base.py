@@ -109,7 +109,20 @@ class PacketDropped:
     inner: tuple[str, str] | None = None
 
 
-EngineEvent = Acquire | SequenceExhausted | LifetimeReached | PeerMoved | PacketDropped
+@dataclass(frozen=True, slots=True)
+class PortFailed:
+    """A socket or an interface failed for good; the SAs stay, and the other ones go on.
+
+    Attributes:
+        interface: its name; None for a socket.
+        errno: the system's error number.
+    """
+
+    interface: str | None
+    errno: int
+
+
+EngineEvent = Acquire | SequenceExhausted | LifetimeReached | PeerMoved | PacketDropped | PortFailed
 
 
 class Engine(Protocol):

@@ -18,6 +18,7 @@ from caponier.daemon.engines.base import (
     LifetimeReached,
     PacketDropped,
     PeerMoved,
+    PortFailed,
     SaTraffic,
     SequenceExhausted,
     Traffic,
@@ -140,6 +141,7 @@ class UserspaceEngine:
             "inbound-expired": partial(self._inbound_reached, is_hard=True),
             "peer-moved": self._moved,
             "dropped": self._dropped,
+            "port-failed": self._failed,
         }
 
     @property
@@ -310,15 +312,8 @@ class UserspaceEngine:
         return self._plane.event_fd()
 
     def events(self) -> list[EngineEvent]:
-        """What happened. A failed port ends the engine's use, and is an error.
-
-        Raises:
-            EngineError: a socket or the interface failed for good.
-        """
         found: list[EngineEvent] = []
         for kind, number, details in self._plane.events():
-            if kind == "port-failed":
-                raise EngineError(f"the interface {self.interface} or a socket failed (errno {number})")
             translate = self._translations.get(kind)
             event = None if translate is None else translate(number, details)
             if event is not None:  # else about a Child SA that has gone meanwhile
@@ -381,6 +376,11 @@ class UserspaceEngine:
             if "inner_source" in details
             else None,
         )
+
+    def _failed(self, errno: int, details: _Details) -> PortFailed:
+        number = details.get("interface")
+        names = {each: name or self.interface for name, each in self._interfaces.items()}
+        return PortFailed(None if number is None else names.get(int(number), "that is gone"), errno)
 
     # -- the plane's tables
 
