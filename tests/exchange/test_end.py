@@ -138,7 +138,7 @@ def test_a_closed_ike_sa_is_forgotten() -> None:
     for host in (world.left, world.right):
         assert not host.endpoint._sas
         assert not host.endpoint._waiting
-        assert not host.endpoint._embryos
+        assert not host.endpoint.half_open
         assert len(host.endpoint._agenda) == 0
 
 

@@ -12,14 +12,12 @@ An instant is a number of monotonic seconds. Messages come and go without the no
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from caponier.doi.ikev2 import ExchangeType, NotifyType, ProtocolId
+from caponier.doi.ikev2 import ExchangeType, ProtocolId
 from caponier.errors import (
     CaponierError,
     InternalError,
@@ -27,31 +25,24 @@ from caponier.errors import (
     MisuseError,
     NoAdditionalSas,
     PeerError,
-    UnexpectedMessage,
 )
 from caponier.mechanisms.algorithms.suites import IkeSuite
 from caponier.mechanisms.authentication.identity import same
-from caponier.mechanisms.keys.schedule import IkeKeys, derive_ike_keys
+from caponier.mechanisms.keys.schedule import IkeKeys
 from caponier.mechanisms.negotiation.pad import PadEntry, entries_at
-from caponier.octets import Reader
 from caponier.protocols.ike.effects import AllocateSpi, ChildSa, Effect, InstallChildSa, ReleaseSpi, RemoveChildSa
-from caponier.protocols.ike.events import DatagramDropped, Event, IkeSaStatus, NegotiationFailed, Role
+from caponier.protocols.ike.events import Event, IkeSaStatus, Role
 from caponier.protocols.ike.messages.header import Header
-from caponier.protocols.ike.messages.message import Message, decode_header, decode_message, encode_message
-from caponier.protocols.ike.messages.payloads import Nonce, Notify, Payload
-from caponier.protocols.ike.messages.rules import check
+from caponier.protocols.ike.messages.message import decode_header
 from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
 from caponier.protocols.ike.policy import ChildPolicy, Connection, IpAddress, Settings
+from caponier.protocols.ike.strangers import Strangers
 from caponier.protocols.ike.v2.child_sa import ChildRecord
-from caponier.protocols.ike.v2.cookies import CookieJar
-from caponier.protocols.ike.v2.exchanges import init
 from caponier.protocols.ike.v2.exchanges.create_child import create_child
 from caponier.protocols.ike.v2.exchanges.delete import delete_child_sa
 from caponier.protocols.ike.v2.exchanges.initial import connect
-from caponier.protocols.ike.v2.half_open import AnswerBudget, HalfOpen, Refusals
 from caponier.protocols.ike.v2.ike_sa import NO_SPI, IkeSa
 from caponier.protocols.ike.v2.lifecycle import Phase
-from caponier.protocols.ike.v2.reaction import Action, reaction
 from caponier.protocols.ike.v2.repertoire import REPERTOIRE
 from caponier.protocols.ike.v2.steps import Task
 from caponier.protocols.ike.v2.timers import SURPLUS_SECONDS, Agenda, Timer
@@ -74,19 +65,14 @@ class Endpoint:
         self.calendar = calendar
         self._connections: dict[str, Connection] = {}
         self._sas: dict[bytes, IkeSa] = {}  #: by our SPI
-        self._embryos: dict[bytes, IkeSa] = {}  #: responders by the digest of their first request
         self._by_child: dict[tuple[ProtocolId, int], IkeSa] = {}  #: by the SPI on which a Child SA receives
-        self._half_open = HalfOpen(settings.limits)
-        self._cookies = CookieJar(rng)
-        self._budget = AnswerBudget()
-        self._refusals = Refusals()
         self._agenda: Agenda[IkeSa] = Agenda()
         self._datagrams: list[Datagram | NatKeepalive] = []
         self._effects: deque[Effect] = deque()
         self._events: deque[Event] = deque()
         self._waiting: dict[Effect, tuple[IkeSa, Task | None]] = {}
-        self._drops: Counter[str] = Counter()
-        self._is_shut_down = False
+        self.is_shut_down = False  #: nobody is let in any more
+        self._strangers = Strangers(self)
 
     # -- in
 
@@ -95,11 +81,11 @@ class Endpoint:
         try:
             header = decode_header(octets)
             if header.exchange == ExchangeType.IKE_SA_INIT and not header.is_response:
-                self._receive_first(octets, header, path, now)
+                self._strangers.receive(octets, header, path, now)
             else:
                 self._receive_further(octets, header, path, now)
         except PeerError as error:
-            self._drop(error, octets, path, now)
+            self._strangers.dismiss(error, octets, path, now)
 
     def handle_timeout(self, now: float) -> None:
         """Do everything that is due at ``now``."""
@@ -154,12 +140,12 @@ class Endpoint:
         if not connection.children:
             raise MisuseError(f"connection {connection.name} has no children")
         self._connections[connection.name] = connection
-        self._refusals.forget_all()
+        self._strangers.forget_refusals()
 
     def remove_connection(self, name: str, now: float) -> None:
         """Forget a connection; its IKE SAs end."""
         self._connections.pop(name, None)
-        self._refusals.forget_all()
+        self._strangers.forget_refusals()
         for sa in self._sas_of(name):
             self._close(sa, "the connection was removed", now)
 
@@ -169,7 +155,7 @@ class Endpoint:
         Raises:
             MisuseError: no such connection, or the endpoint is shut down.
         """
-        if self._is_shut_down:
+        if self.is_shut_down:
             raise MisuseError("the endpoint is shut down")
         wanted = self._connection(connection)
         for sa in self._sas_of(connection):
@@ -271,7 +257,7 @@ class Endpoint:
 
     def shut_down(self, now: float) -> None:
         """End all IKE SAs and tell the peers; :attr:`is_idle` says when that is done."""
-        self._is_shut_down = True
+        self.is_shut_down = True
         for sa in tuple(self._sas.values()):
             self._close(sa, "shutting down", now)
 
@@ -287,122 +273,12 @@ class Endpoint:
     @property
     def half_open(self) -> int:
         """IKE SAs whose initiators have not authenticated themselves yet."""
-        return self._half_open.total
+        return self._strangers.half_open
 
     @property
     def drops(self) -> Mapping[str, int]:
         """Datagrams that were dropped, by reason."""
-        return dict(self._drops)
-
-    # -- strangers
-
-    def _receive_first(self, octets: bytes, header: Header, path: Path, now: float) -> None:
-        """An IKE_SA_INIT request (RFC 7296 sections 1.2, 2.1 and 2.6)."""
-        if header.spi_r != NO_SPI or header.spi_i == NO_SPI:
-            raise UnexpectedMessage("an IKE_SA_INIT request with a responder's SPI")
-        known = self._embryos.get(_digest(octets))
-        if known is not None:
-            known.receive(octets, header, path, now)
-            return
-        refused = self._refusals.find(path, octets)
-        if refused is not None:
-            self._send_unprotected(refused, path, now)
-            return
-        message = decode_message(octets)
-        check(message)
-        if self._is_shut_down:
-            raise UnexpectedMessage("we are shutting down")
-        if self._admit(message, path, now):
-            self._respond_first(octets, message, path, now)
-
-    def _admit(self, message: Message, path: Path, now: float) -> bool:
-        """Whether there is room for one more stranger; if need be it has to bring a cookie first."""
-        refusal = self._half_open.refusal(path.remote)
-        established = len(self._sas) - self._half_open.total
-        if refusal is None and established >= self.settings.limits.ike_sas:
-            refusal = "ike-sa-limit"
-        if refusal is not None:
-            self._count(refusal, path, f"{self._half_open.total} half-open IKE SAs")
-            return False
-        if not self._half_open.demands_cookie:
-            return True
-        ni, cookie = message.one(Nonce).data, message.notify(NotifyType.COOKIE)
-        if cookie is not None and self._cookies.recognizes(cookie.data, ni, path.remote, message.spi_i, now):
-            return True
-        baked = self._cookies.bake(ni, path.remote, message.spi_i, now)
-        self._answer_stranger(message.header, (Notify(NotifyType.COOKIE, data=baked),), path, now)
-        return False
-
-    def _respond_first(self, octets: bytes, message: Message, path: Path, now: float) -> None:
-        sa = IkeSa(
-            self,
-            REPERTOIRE,
-            role=Role.RESPONDER,
-            spi_i=message.spi_i,
-            spi_r=self.fresh_spi(),
-            path=path,
-            candidates=self._candidates(path),
-            now=now,
-        )
-        try:
-            answer = init.respond(sa, message)
-        except PeerError as error:
-            self._refuse_stranger(octets, message.header, sa, error, now)
-            return
-        sa.candidates, sa.init_result, sa.nat, sa.init_received = answer.candidates, answer.result, answer.nat, octets
-        with answer.shared as shared:
-            keys = derive_ike_keys(answer.suite, shared, answer.result.ni, answer.result.nr, sa.spi_i, sa.spi_r)
-        response = sa.seal(ExchangeType.IKE_SA_INIT, is_response=True, message_id=0, payloads=answer.payloads)
-        sa.adopt_keys(answer.suite, keys)
-        sa.responses.remember(octets, response)
-        sa.timers.set(Timer.HALF_OPEN, now + self.settings.limits.half_open_seconds)
-        self._sas[sa.spi_r] = sa
-        self._embryos[_digest(octets)] = sa
-        self._half_open.enter(path.remote)
-        sa.transmit(response)
-        self._note(sa)
-
-    def _refuse_stranger(self, octets: bytes, header: Header, sa: IkeSa, error: PeerError, now: float) -> None:
-        """Refuse an IKE_SA_INIT request; the same refusal again when it comes again, and one report."""
-        decided = reaction(error, Phase.CONNECTING, is_protected=False)
-        if decided.action is Action.DROP or decided.notify is None:
-            raise error
-        answer = self._answer_stranger(header, (decided.notify,), sa.path, now)
-        if decided.notify.type == NotifyType.INVALID_KE_PAYLOAD:
-            return  # not a failure: the peer tries again with the right group
-        self._refusals.remember(sa.path, octets, answer)
-        self.report(NegotiationFailed(sa.connection_name, None, Role.RESPONDER, sa.path, error))
-
-    def _candidates(self, path: Path) -> tuple[Connection, ...]:
-        """The connections that a peer on this path may be of (RFC 4301 section 4.4.3)."""
-        entries = [
-            PadEntry(each.remote.identity, each.remote.addresses, each)
-            for each in self._connections.values()
-            if not each.local.addresses or path.local in each.local.addresses
-        ]
-        return tuple(entry.peer for entry in entries_at(entries, path.remote))
-
-    def _answer_stranger(self, header: Header, payloads: tuple[Payload, ...], path: Path, now: float) -> bytes:
-        """Answer in clear, with the SPIs of the request, keeping nothing."""
-        answer = encode_message(
-            Header(
-                spi_i=header.spi_i,
-                spi_r=header.spi_r,
-                exchange=header.exchange,
-                is_initiator=not header.is_initiator,
-                is_response=True,
-                message_id=header.message_id,
-            ),
-            payloads,
-        )
-        self._send_unprotected(answer, path, now)
-        return answer
-
-    def _send_unprotected(self, octets: bytes, path: Path, now: float) -> None:
-        if self._budget.take(now):
-            self.send(Datagram(octets, path))
-        else:
-            self._drops["answer-budget"] += 1
+        return self._strangers.drops
 
     # -- peers
 
@@ -416,22 +292,23 @@ class Endpoint:
         finally:
             self._note(sa)
 
-    def _drop(self, error: PeerError, octets: bytes, path: Path, now: float) -> None:
-        """Count a datagram that leads to nothing; a few kinds are answered (sections 2.5 and 2.21.4)."""
-        self._count(_reason(error), path, error.message)
-        decided = reaction(error, Phase.CONNECTING, is_protected=False)
-        if decided.action is not Action.REPLY or decided.notify is None:
-            return
-        try:
-            header = Header.decode(_reader(octets))
-        except PeerError:
-            return
-        if not header.is_response:
-            self._answer_stranger(header, (decided.notify,), path, now)
+    # -- what strangers need (strangers.Home)
 
-    def _count(self, reason: str, path: Path, detail: str) -> None:
-        self._drops[reason] += 1
-        self.report(DatagramDropped(path, reason, detail))
+    @property
+    def sa_count(self) -> int:
+        return len(self._sas)
+
+    def candidates(self, path: Path) -> tuple[Connection, ...]:
+        entries = [
+            PadEntry(each.remote.identity, each.remote.addresses, each)
+            for each in self._connections.values()
+            if not each.local.addresses or path.local in each.local.addresses
+        ]
+        return tuple(entry.peer for entry in entries_at(entries, path.remote))
+
+    def enter(self, sa: IkeSa) -> None:
+        self._sas[sa.local_spi] = sa
+        self._note(sa)
 
     # -- what IKE SAs need (host.Host)
 
@@ -448,19 +325,18 @@ class Endpoint:
     def succeed(self, old: IkeSa, role: Role, spis: tuple[bytes, bytes], suite: IkeSuite, keys: IkeKeys) -> IkeSa:
         sa = IkeSa.successor(old, role, *spis)
         sa.adopt_keys(suite, keys)
-        self._sas[sa.local_spi] = sa
-        self._note(sa)
+        self.enter(sa)
         return sa
 
     def touched(self, sa: IkeSa) -> None:
         self._note(sa)
 
     def sa_established(self, sa: IkeSa) -> None:
-        self._forget_embryo(sa)
+        self._strangers.is_known(sa)
         self._resolve_duplicate(sa)
 
     def sa_closed(self, sa: IkeSa) -> None:
-        self._forget_embryo(sa)
+        self._strangers.is_known(sa)
 
     def supersede(self, sa: IkeSa) -> None:
         for other in self._with_same_peer(sa):
@@ -488,11 +364,6 @@ class Endpoint:
         self._agenda.enter(sa, at)
         if at is None and sa.phase is Phase.CLOSED:
             self._sas.pop(sa.local_spi, None)
-
-    def _forget_embryo(self, sa: IkeSa) -> None:
-        """The SA is no longer half-open."""
-        if sa.role is Role.RESPONDER and self._embryos.pop(_digest(sa.init_received), None) is sa:
-            self._half_open.leave(sa.origin)
 
     def _start(self, connection: Connection, path: Path, now: float) -> None:
         sa = IkeSa(
@@ -609,16 +480,3 @@ def _overlap(sa: IkeSa, other: IkeSa) -> bool:
 def _role(header: Header) -> Role:
     """The role of a message's sender."""
     return Role.INITIATOR if header.is_initiator else Role.RESPONDER
-
-
-def _digest(octets: bytes) -> bytes:
-    return hashlib.sha256(octets).digest()
-
-
-def _reader(octets: bytes) -> Reader:
-    return Reader(octets, "IKE header")
-
-
-def _reason(error: PeerError) -> str:
-    """The name of a counter: the error's, in lower case with hyphens."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(error).__name__).lower()
