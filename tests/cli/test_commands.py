@@ -457,6 +457,7 @@ def page(**changes: Any) -> str:
         connections=[connection],
         ike_sas=[sa()],
         troubles=[],
+        retransmission=schema.Retransmission(first=1.0, factor=1.8, attempts=7, patience=75.3),
         half_open=3,
         drops={"wire-error": 7},
         plane_drops={"unknown-spi": 5},
@@ -484,6 +485,11 @@ def test_the_status_page_shows_everything() -> None:
         "packets dropped outside of SAs: 5 unknown-spi",
     ):
         assert piece in told
+
+
+def test_a_request_that_nobody_answers_is_shown() -> None:
+    assert "a request was sent 3 times of 7" in page(ike_sas=[sa(transmissions=3)])
+    assert "unanswered" not in page(ike_sas=[sa(transmissions=1)])
 
 
 def test_the_identity_of_a_peer_is_letters_on_the_status_page() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from caponier.doi.ikev2 import ExchangeType, ProtocolId
 from caponier.errors import MisuseError, Silent
 from caponier.protocols.ike.events import IkeSaClosed
 from caponier.protocols.ike.messages.message import decode_header
+from caponier.protocols.ike.policy import Start
 from tests.exchange.world import Weather, World, assert_tunnel, connection, up
 
 
@@ -145,17 +148,18 @@ def test_a_closed_ike_sa_is_forgotten() -> None:
 @pytest.mark.parametrize("again", [False, True])
 def test_a_child_sa_whose_lifetime_is_over(again: bool) -> None:  # noqa: FBT001
     """RFC 7296 section 2.8: it is deleted, and where it is still wanted another takes its place."""
-    world = up()
+    world = World()
+    start = Start.BOOT if again else Start.MANUAL
+    world.connect(replace(connection("left"), start=start), connection("right"))
+    world.run(1)
     (old,) = world.left.installed
-    world.left.endpoint.delete_child(ProtocolId.ESP, old, "its lifetime is over", world.now, again=again)
+    world.left.endpoint.expire_child(ProtocolId.ESP, old, world.now)
     world.settle()
     world.run(2)
     assert_tunnel(world, children=int(again))
     assert old not in world.left.installed
     assert old in world.left.removed
-    world.left.endpoint.delete_child(
-        ProtocolId.ESP, old, "its lifetime is over", world.now, again=again
-    )  # too late: it is gone
-    world.left.endpoint.delete_child(ProtocolId.AH, next(iter(world.left.installed), 0), "no", world.now, again=again)
+    world.left.endpoint.expire_child(ProtocolId.ESP, old, world.now)  # too late: it is gone
+    world.left.endpoint.expire_child(ProtocolId.AH, next(iter(world.left.installed), 0), world.now)
     world.run(2)
     assert_tunnel(world, children=int(again))

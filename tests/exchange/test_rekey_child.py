@@ -12,7 +12,7 @@ from caponier.protocols.ike.effects import ChildSa, Effect, InstallChildSa
 from caponier.protocols.ike.events import ChildSaInstalled, ChildSaRemoved, IkeSaClosed
 from caponier.protocols.ike.messages.message import decode_header
 from caponier.protocols.ike.path import Path
-from caponier.protocols.ike.policy import Retransmission, Settings
+from caponier.protocols.ike.policy import Retransmission, Settings, Start
 from caponier.protocols.ike.v2.child_sa import Replacement
 from caponier.protocols.ike.v2.exchanges.rekey_child import is_redundant
 from caponier.protocols.ike.v2.timers import FRESH_SECONDS, REKEY_RETRY_SECONDS, RETIRED_SECONDS
@@ -250,15 +250,17 @@ def test_a_refused_rekeying_leaves_the_old_one() -> None:
 
 
 def test_deleting_one_child_by_its_spi() -> None:
-    world = up()
-    world.left.endpoint.delete_child(ESP, only_spi(world.left), "its time is over", world.now)
-    world.left.endpoint.delete_child(ESP, only_spi(world.left) if world.left.installed else 0, "again", world.now)
+    world = World()
+    world.connect(replace(connection("left"), start=Start.MANUAL), connection("right"))
+    world.run(1)
+    for _ in range(2):
+        world.left.endpoint.expire_child(ESP, next(iter(world.left.installed), 0), world.now)
     world.settle()
     world.run(5)
     assert_tunnel(world, children=0)
     (gone,) = world.left.happened(ChildSaRemoved)
     assert isinstance(gone, ChildSaRemoved)
-    assert gone.reason == "its time is over"
+    assert gone.reason == "its lifetime is over"
 
 
 def test_a_peer_that_rekeys_and_never_deletes_fills_nothing() -> None:

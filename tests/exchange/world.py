@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from caponier.octets import Secret
 from caponier.protocols.ike.effects import (
     AllocateSpi,
     ChildSa,
+    CountReceived,
     Effect,
     InstallChildSa,
     MoveChildSa,
@@ -91,6 +93,8 @@ class Host:
         self.spis: set[int] = set()
         self.removed: list[int] = []
         self.moves: list[Path] = []
+        self.received: Counter[int] = Counter()  # packets, by inbound SPI
+        self.looks = 0  # how often they were counted
         self.refuse: Callable[[Effect], CaponierError | None] = lambda _: None
 
     def perform(self, effect: Effect) -> object:
@@ -118,6 +122,9 @@ class Host:
                 self.removed.append(spi_in)
             case MoveChildSa(_, _, path):
                 self.moves.append(path)
+            case CountReceived(children):
+                self.looks += 1
+                return sum(self.received[spi_in] for _, spi_in in children if spi_in in self.installed)
             case Sign(private, scheme, octets):
                 return private.sign(scheme, octets)
         return None

@@ -35,6 +35,7 @@ from caponier.daemon.config.schema import (
     LocalTable,
     PolicyTable,
     RemoteTable,
+    RetransmissionTable,
 )
 from caponier.demo.gateways import write_configurations
 from caponier.doi.ikev2 import KeyExchangeId, ProtocolId, TransformType
@@ -192,6 +193,7 @@ def test_mistakes_are_told_as_shown(block: Block, told: Block, tmp_path: Path) -
 
 TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("## [daemon]", DaemonTable),
+    ("## [daemon.retransmission]", RetransmissionTable),
     ("## [[policy]]", PolicyTable),
     ("## [connection.NAME]", ConnectionTable),
     ("## [connection.NAME.local]", LocalTable),
@@ -299,6 +301,7 @@ SHAPES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("## caponier check", schema.Check),
     ("## caponier check", schema.Finding),
     ("## caponier status", schema.Status),
+    ("## caponier status", schema.Retransmission),
     ("### Connections", schema.ConfiguredConnection),
     ("### Connections", schema.ConfiguredChild),
     ("### IKE SAs", schema.IkeSa),

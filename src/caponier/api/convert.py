@@ -16,7 +16,7 @@ from caponier.mechanisms.negotiation.proposals import format_proposal
 from caponier.mechanisms.negotiation.selectors import format_selector
 from caponier.mechanisms.negotiation.spd import SpdEntry
 from caponier.protocols.ike.events import ChildSaStatus, IkeSaStatus
-from caponier.protocols.ike.policy import ChildPolicy, Connection
+from caponier.protocols.ike.policy import ChildPolicy, Connection, Retransmission
 
 
 def version() -> schema.VersionInfo:
@@ -75,10 +75,17 @@ def status(found: daemon.Snapshot) -> schema.Status:
         connections=[connection(each) for each in found.configuration.connections.values()],
         ike_sas=[_ike_sa(each, found) for each in found.ike_sas],
         troubles=[trouble(each) for each in found.troubles],
+        retransmission=_retransmission(found.configuration.settings.retransmission),
         half_open=found.half_open,
         drops=dict(found.drops),
         plane_drops=dict(found.plane_drops),
         warnings=found.warnings,
+    )
+
+
+def _retransmission(found: Retransmission) -> schema.Retransmission:
+    return schema.Retransmission(
+        first=found.first, factor=found.factor, attempts=found.attempts, patience=round(found.patience, 1)
     )
 
 
@@ -137,6 +144,7 @@ def _ike_sa(found: IkeSaStatus, snapshot: daemon.Snapshot) -> schema.IkeSa:
         nat_there=found.nat_there,
         seconds=snapshot.now - found.since,
         silent_seconds=snapshot.now - found.last_heard,
+        transmissions=found.transmissions,
         children=[_child_sa(each, snapshot) for each in found.children],
     )
 

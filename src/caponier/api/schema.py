@@ -103,6 +103,7 @@ class IkeSa(Model):
     nat_there: bool
     seconds: float  #: since its establishment
     silent_seconds: float  #: since the peer was last heard
+    transmissions: int = 0  #: of our request that is out
     children: list[ChildSa]
 
 
@@ -139,6 +140,15 @@ class ConfiguredPolicy(Model):
     remote: list[str]
 
 
+class Retransmission(Model):
+    """When a request that nobody answers is sent again."""
+
+    first: float  #: seconds
+    factor: float
+    attempts: int
+    patience: float  #: seconds until the peer counts as gone
+
+
 class Status(Model):
     """Everything that is."""
 
@@ -149,6 +159,7 @@ class Status(Model):
     connections: list[ConfiguredConnection]
     ike_sas: list[IkeSa]
     troubles: list[Trouble]
+    retransmission: Retransmission
     half_open: int
     drops: dict[str, int]  #: IKE datagrams, by reason
     plane_drops: dict[str, int]  #: packets outside of any SA, by reason

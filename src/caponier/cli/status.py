@@ -37,7 +37,7 @@ def _policy(policy: ConfiguredPolicy) -> Text:
 def _connection(connection: ConfiguredConnection, status: Status) -> RenderableType:
     sas = [sa for sa in status.ike_sas if sa.connection == connection.name]
     parts: list[RenderableType] = [_headline(connection, sas)]
-    parts += [_ike_sa(sa) for sa in sas]
+    parts += [_ike_sa(sa, status.retransmission.attempts) for sa in sas]
     for trouble in status.troubles:
         if trouble.connection == connection.name:
             about = f"{trouble.when:%Y-%m-%d %H:%M:%S} UTC" + (f", child {trouble.child}" if trouble.child else "")
@@ -60,10 +60,12 @@ def _headline(connection: ConfiguredConnection, sas: list[IkeSa]) -> Text:
     return Text.assemble((connection.name, "bold"), "  ", (state, style), ends)
 
 
-def _ike_sa(sa: IkeSa) -> RenderableType:
+def _ike_sa(sa: IkeSa, attempts: int) -> RenderableType:
     nat = " and ".join(side for side, found in (("here", sa.nat_here), ("there", sa.nat_there)) if found)
     path = f"{_end(sa.local_address, sa.local_port)} to {_end(sa.remote_address, sa.remote_port)}"
+    unanswered = f"a request was sent {sa.transmissions} times of {attempts}, and the peer is silent"
     facts = _facts(
+        *((("unanswered", unanswered),) if sa.transmissions > 1 else ()),
         ("IKE SA", f"{sa.spi_i}_{sa.spi_r}, we are the {sa.role}, {sa.phase} for {span(sa.seconds)}"),
         ("path", f"{path}, NAT {nat}" if nat else path),
         ("algorithms", sa.suite),

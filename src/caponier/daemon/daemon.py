@@ -30,7 +30,6 @@ from caponier.daemon.engines.base import (
 from caponier.daemon.engines.userspace import UserspaceEngine
 from caponier.daemon.guard import Guard
 from caponier.daemon.journal import Journal, Trouble
-from caponier.daemon.lifetimes import Lifetimes
 from caponier.daemon.policies import Policies
 from caponier.daemon.routes import Routes
 from caponier.daemon.sockets import Sockets, open_sockets, path_mtu
@@ -164,7 +163,7 @@ class Daemon:
         self._routes = Routes(self._engine.interface, table.table, table.mark, table.mtu)
         undo.callback(self._routes.close)
         self._guard = self._stand_guard(undo)
-        self._policies = Policies(self._engine, self._routes, self._guard, Lifetimes(self._lifetime_reached))
+        self._policies = Policies(self._engine, self._routes, self._guard)
         self._driver = Driver(self._configuration.settings, self._sockets, self._engine, self._policies, self._take)
 
     def _stand_guard(self, undo: contextlib.ExitStack) -> Guard | None:
@@ -579,16 +578,14 @@ class Daemon:
                     self.journal.note("dropped", self._policies.owner(event.spi_in), audit_text(event))
 
     def _lifetime_reached(self, reached: LifetimeReached) -> None:
-        """At the soft limit the Child SA is replaced; at the hard one deleted, and made anew where it is wanted."""
+        """It carried as much as it may: at the soft limit it is replaced, at the hard one deleted."""
         owner = self._policies.owner(reached.spi_in)
         what = "lifetime" if reached.is_hard else "time to be replaced"
         told = f"SPI {reached.spi_in:08x} in: its {what} is reached, {reached.direction.value}bound"
         self.journal.note("expired" if reached.is_hard else "expiring", owner, told)
         endpoint, now = self._driver.endpoint, self._driver.now
         if reached.is_hard:
-            watch = self._watches.get(owner or "")
-            is_wanted = watch is not None and watch.is_wanted
-            endpoint.delete_child(reached.protocol, reached.spi_in, "its lifetime is over", now, again=is_wanted)
+            endpoint.expire_child(reached.protocol, reached.spi_in, now)
         else:
             endpoint.rekey_child(reached.protocol, reached.spi_in, now)
         self._driver.pump()

@@ -13,9 +13,10 @@ from caponier.daemon.engines.base import Engine
 from caponier.daemon.policies import Policies
 from caponier.daemon.sockets import IkePort, Sockets
 from caponier.daemon.throttle import Throttle
-from caponier.errors import CaponierError, InternalError
+from caponier.errors import CaponierError, EngineError, InternalError
 from caponier.protocols.ike.effects import (
     AllocateSpi,
+    CountReceived,
     Effect,
     InstallChildSa,
     MoveChildSa,
@@ -173,9 +174,17 @@ class Driver:
                 self._policies.remove(protocol, spi_in)
             case MoveChildSa(protocol, spi_in, path):
                 self._engine.move(protocol, spi_in, path)
+            case CountReceived(children):
+                return sum(self._received(spi_in) for _, spi_in in children)
             case _:
                 raise InternalError(f"an effect that nobody carries out: {type(effect).__name__}")
         return None
+
+    def _received(self, spi_in: int) -> int:
+        try:
+            return self._engine.counters(spi_in).inbound.packets
+        except EngineError:  # it is gone
+            return 0
 
     def _sign(self, effect: Sign) -> None:
         """A signature takes milliseconds, or seconds on a smart card: never on the loop's thread."""

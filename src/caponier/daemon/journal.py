@@ -14,6 +14,7 @@ from caponier.daemon.config import Place
 from caponier.daemon.throttle import Throttle
 from caponier.errors import CaponierError, Silent
 from caponier.protocols.ike.events import (
+    ChildSaAged,
     ChildSaInstalled,
     ChildSaRemoved,
     DatagramDropped,
@@ -112,6 +113,9 @@ class Journal:
                 )
             case ChildSaRemoved(_, connection, name, spi_in, reason):
                 self._tell("child-sa-removed", connection, f"{name}, SPI {spi_in:08x} in: {reason}")
+            case ChildSaAged(_, connection, name, spi_in, is_hard):
+                what = "its lifetime is over" if is_hard else "it is time for new keys"
+                self._tell("expired" if is_hard else "expiring", connection, f"{name}, SPI {spi_in:08x} in: {what}")
             case IkeSaClosed(_, connection, reason, None):
                 self._tell("ike-sa-closed", connection or None, reason)
             case IkeSaClosed(_, connection, _, error) if error is not None:

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 
 from caponier.daemon.engines.base import Engine
 from caponier.daemon.guard import Guard
-from caponier.daemon.lifetimes import Lifetimes
 from caponier.daemon.routes import Route, Routes, networks
 from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import CaponierError
@@ -70,14 +69,12 @@ class Policies:
         engine: carries the packets.
         routes: lead them there.
         guard: drops what comes in clear; None where the system has none.
-        lifetimes: watches how long Child SAs last.
     """
 
-    def __init__(self, engine: Engine, routes: Routes, guard: Guard | None, lifetimes: Lifetimes) -> None:
+    def __init__(self, engine: Engine, routes: Routes, guard: Guard | None) -> None:
         self._engine = engine
         self._routes = routes
         self._guard = guard
-        self._lifetimes = lifetimes
         self._entered: dict[str, _Entered] = {}
         self._installed: dict[int, _Installed] = {}  # by inbound SPI
         self._users: Counter[str] = Counter()  # connections and Child SAs of each interface of its own
@@ -149,7 +146,6 @@ class Policies:
             self._leave_interface(attachment.interface)
             raise
         self._installed[child.spi_in] = _Installed(child.connection, attachment.interface, wanted, guarded)
-        self._lifetimes.begin(child)
 
     def _set_to_work(self, child: ChildSa, attachment: Attachment, routes: list[Route]) -> tuple[str, str] | None:
         self._engine.install(child, attachment.interface)
@@ -178,7 +174,6 @@ class Policies:
 
     def remove(self, protocol: ProtocolId, spi_in: int) -> None:
         """Take a Child SA out of work; what holds its policy stays in force."""
-        self._lifetimes.end(spi_in)
         gone = self._installed.pop(spi_in, None)
         if gone is not None:
             self._routes.remove(gone.routes)

@@ -103,6 +103,10 @@ MISTAKES = [
     ("liveness = 30", 'interface = "cap0"', None, f"{OFFICE}.interface", "of the daemon (daemon.interface) already", "another"),
     ("liveness = 30", 'interface = "vpn%d"', "vpn%d", f"{OFFICE}.interface", "'vpn%d' is not allowed", "of its own"),
     ("liveness = 30", 'routes = "no"', "routes", f"{OFFICE}.routes", "boolean, found 'no'", "routed into"),
+    # retransmission
+    ("nat_port = 4500\n", "nat_port = 4500\nretransmission = { attempts = 0 }\n", "attempts", "daemon.retransmission.attempts", "equal to 1, found 0", "in all"),
+    ("nat_port = 4500\n", "nat_port = 4500\nretransmission = { frst = 2.0 }\n", "frst", "daemon.retransmission.frst", "no such key", "'first'"),
+    ("nat_port = 4500\n", "nat_port = 4500\nretransmission = { factor = 4.0, attempts = 20 }\n", "retransmission", "daemon.retransmission", "3600 are allowed", "fewer attempts"),
     # policies
     ("[connection.office]\n", '[[policy]]\nname = "a"\naction = "pass"\nremote = "10.9.0.0/16"\n[connection.office]\n', "action", "policy.action", "'bypass' or 'discard'", "'bypass'"),
     ("[connection.office]\n", '[[policy]]\nname = "a"\naction = "bypass"\n[connection.office]\n', "[[policy", "policy.remote", "missing", "far side"),

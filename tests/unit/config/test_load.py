@@ -17,7 +17,16 @@ from caponier.mechanisms.negotiation.proposals import DEFAULT_AH_PROPOSALS
 from caponier.mechanisms.negotiation.selectors import format_selector
 from caponier.mechanisms.negotiation.spd import Action
 from caponier.octets import Secret
-from caponier.protocols.ike.policy import Attachment, DontFragment, Encapsulation, Handling, Lifetime, Mode, Start
+from caponier.protocols.ike.policy import (
+    Attachment,
+    DontFragment,
+    Encapsulation,
+    Handling,
+    Lifetime,
+    Mode,
+    Retransmission,
+    Start,
+)
 from tests.unit.config.site import GOOD, SECRET, changed, line_of, loaded
 
 
@@ -135,6 +144,15 @@ def test_certificates_are_read_from_beside_the_file(file: Path) -> None:
 
 def test_no_liveness_is_written_as_zero(file: Path) -> None:
     assert loaded(file, changed("liveness = 30", "liveness = 0")).connections["office"].liveness is None
+
+
+def test_retransmission_may_be_left_out_or_written(file: Path) -> None:
+    """RFC 7296 section 2.4."""
+    assert loaded(file, GOOD).settings.retransmission == Retransmission()
+    text = changed("nat_port = 4500", "nat_port = 4500\nretransmission = { first = 2.0, factor = 1.5, attempts = 10 }")
+    pattern = loaded(file, text).settings.retransmission
+    assert pattern == Retransmission(2.0, 1.5, 10)
+    assert round(pattern.patience) == 227
 
 
 def test_an_empty_file_configures_nothing(file: Path) -> None:

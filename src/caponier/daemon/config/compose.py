@@ -8,7 +8,7 @@ from pathlib import Path
 
 from caponier.daemon.config.attempts import Attempts, Complaints
 from caponier.daemon.config.compose_child import compose_child, compose_proposals
-from caponier.daemon.config.schema import ConnectionTable, DaemonTable
+from caponier.daemon.config.schema import ConnectionTable, DaemonTable, RetransmissionTable
 from caponier.daemon.config.secrets import read_file, read_private_file, read_secret
 from caponier.errors import ConfigError
 from caponier.mechanisms.authentication.certificates import (
@@ -35,12 +35,14 @@ from caponier.protocols.ike.policy import (
     Local,
     Ports,
     Remote,
+    Retransmission,
     Settings,
     Start,
     WhileDown,
 )
 
 IpAddress = IPv4Address | IPv6Address
+LONGEST_PATIENCE = 3600  #: seconds; who waits longer for an answer has no tunnel and does not know it
 
 
 def compose_settings(daemon: DaemonTable, complaints: Complaints) -> Settings:
@@ -48,7 +50,18 @@ def compose_settings(daemon: DaemonTable, complaints: Complaints) -> Settings:
     if daemon.port == daemon.nat_port:
         why = f"UDP port {daemon.port} is daemon.port already; ESP in UDP needs one that it shares with nobody"
         complaints.add(("daemon", "nat_port"), ConfigError(why, hint="the usual ones are 500 and 4500"))
-    return Settings(ports=Ports(ike=daemon.port, encapsulated=daemon.nat_port))
+    retransmission = _retransmission(daemon.retransmission, complaints)
+    return Settings(retransmission=retransmission, ports=Ports(ike=daemon.port, encapsulated=daemon.nat_port))
+
+
+def _retransmission(table: RetransmissionTable | None, complaints: Complaints) -> Retransmission:
+    if table is None:
+        return Retransmission()
+    pattern = Retransmission(table.first, table.factor, table.attempts)
+    if pattern.patience > LONGEST_PATIENCE:
+        why = f"a silent peer would be given up after {pattern.patience:.0f} seconds, {LONGEST_PATIENCE} are allowed"
+        complaints.add(("daemon", "retransmission"), ConfigError(why, hint="take fewer attempts or a smaller factor"))
+    return pattern
 
 
 def compose_connection(name: str, table: ConnectionTable, directory: Path, complaints: Complaints) -> Connection | None:

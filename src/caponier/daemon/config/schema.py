@@ -126,6 +126,14 @@ class ConnectionTable(Table):
     child: dict[str, ChildTable] = Field(min_length=1, description="what travels through the tunnel")
 
 
+class RetransmissionTable(Table):
+    """``[daemon.retransmission]``: when a request that nobody answers is sent again."""
+
+    first: float = Field(default=1.0, ge=0.1, le=60, description="seconds until a request is sent again")
+    factor: float = Field(default=1.8, ge=1, le=4, description="how many times as long each further pause is")
+    attempts: int = Field(default=7, ge=1, le=20, description="transmissions in all, then the peer counts as gone")
+
+
 class DaemonTable(Table):
     """``[daemon]``: what holds for all connections."""
 
@@ -145,6 +153,9 @@ class DaemonTable(Table):
     mark: int = Field(default=0xCA90, ge=1, le=2**32 - 1, description="fwmark of packets that are protected already")
     workers: int | None = Field(
         default=None, ge=1, le=MOST_WORKERS, description="threads that carry packets; one for each core when left out"
+    )
+    retransmission: RetransmissionTable | None = Field(
+        default=None, description="when a request that nobody answers is sent again"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is logged")
 

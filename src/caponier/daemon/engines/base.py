@@ -55,12 +55,12 @@ class SequenceExhausted:
 
 @dataclass(frozen=True, slots=True)
 class LifetimeReached:
-    """A Child SA carried, or lasted, as long as it may (RFC 4301 section 4.4.2.1).
+    """A Child SA carried as much as it may (RFC 4301 section 4.4.2.1).
 
     Attributes:
         protocol: ESP or AH.
         spi_in: of the Child SA.
-        direction: that reached its limit; of a limit in time, out.
+        direction: that reached its limit.
         is_hard: whether it is to end now; else it is to be replaced soon.
     """
 

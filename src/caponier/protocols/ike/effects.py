@@ -138,4 +138,16 @@ class MoveChildSa:
     path: Path
 
 
-Effect = AllocateSpi | ReleaseSpi | Sign | InstallChildSa | RetireChildSa | RemoveChildSa | MoveChildSa
+@dataclass(frozen=True, slots=True, eq=False)
+class CountReceived:
+    """Count the authentic packets that came on some Child SAs since each was installed: they are as good a sign of life as
+    an IKE message (RFC 7296 section 2.4). Result: their sum; one that is gone counts nothing.
+
+    Attributes:
+        children: protocol and the SPI on which we receive, of each.
+    """
+
+    children: tuple[tuple[ProtocolId, int], ...]
+
+
+Effect = AllocateSpi | ReleaseSpi | Sign | InstallChildSa | RetireChildSa | RemoveChildSa | MoveChildSa | CountReceived

@@ -39,7 +39,6 @@ from caponier.protocols.ike.policy import ChildPolicy, Connection, IpAddress, Se
 from caponier.protocols.ike.strangers import Strangers
 from caponier.protocols.ike.v2.child_sa import ChildRecord
 from caponier.protocols.ike.v2.exchanges.create_child import create_child
-from caponier.protocols.ike.v2.exchanges.delete import delete_child_sa
 from caponier.protocols.ike.v2.exchanges.initial import connect
 from caponier.protocols.ike.v2.ike_sa import NO_SPI, IkeSa
 from caponier.protocols.ike.v2.lifecycle import Phase
@@ -194,8 +193,8 @@ class Endpoint:
         self._policy(connection, child)
         for sa in self._sas_of(connection):
             sa.now = now
-            for record in [each for each in sa.children if each.child.name == child and not each.is_closing]:
-                sa.requests.enqueue(delete_child_sa(sa, record, "asked for"))
+            for record in [each for each in sa.children if each.child.name == child]:
+                sa.children.delete(record, "asked for")
             self._note(sa)
 
     def rekey_child(self, protocol: ProtocolId, spi_in: int, now: float) -> None:
@@ -211,30 +210,19 @@ class Endpoint:
             sa.children.rekey(record)
             self._note(sa)
 
-    def delete_child(self, protocol: ProtocolId, spi_in: int, reason: str, now: float, *, again: bool = False) -> None:
-        """End one Child SA and tell the peer; does nothing where it is gone or about to go.
+    def expire_child(self, protocol: ProtocolId, spi_in: int, now: float) -> None:
+        """A Child SA carried as much as it may: it ends, and where its connection is to be up always, another one takes
+        its place; does nothing where it is gone or about to go.
 
         Args:
             protocol: ESP or AH.
             spi_in: on which we receive, host order.
-            reason: for people.
             now: the instant.
-            again: whether another takes its place, where none has yet.
         """
         sa, record = self._child(protocol, spi_in, now)
-        if sa is None or record is None or record.is_closing:
-            return
-        sa.requests.enqueue(delete_child_sa(sa, record, reason))
-        name = record.child.name
-        if (
-            again
-            and sa.connection is not None
-            and not any(each.is_current and each.child.name == name for each in sa.children)
-        ):
-            for policy in sa.connection.children:
-                if policy.name == name:
-                    sa.requests.enqueue(create_child(sa, policy))
-        self._note(sa)
+        if sa is not None and record is not None:
+            sa.children.expire(record)
+            self._note(sa)
 
     def rekey(self, connection: str, now: float) -> None:
         """Replace the established IKE SA of a connection by one with new keys (RFC 7296 section 1.3.2).

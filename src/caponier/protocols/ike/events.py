@@ -63,7 +63,8 @@ class IkeSaStatus:
     nat_here: bool
     nat_there: bool
     since: float  #: instant of establishment
-    last_heard: float  #: instant of the last authenticated message from the peer
+    last_heard: float  #: instant of the last authenticated message from the peer, as far as we looked
+    transmissions: int  #: of our request that is out; 0 where none is
     children: tuple[ChildSaStatus, ...]
 
 
@@ -105,6 +106,17 @@ class ChildSaRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class ChildSaAged:
+    """A Child SA lasted as long as it may (RFC 4301 section 4.4.2.1): it is replaced, or where ``is_hard`` it ends."""
+
+    id: IkeSaId
+    connection: str
+    name: str
+    spi_in: int
+    is_hard: bool
+
+
+@dataclass(frozen=True, slots=True)
 class NegotiationFailed:
     """An IKE SA or a Child SA did not come to be.
 
@@ -132,4 +144,12 @@ class DatagramDropped:
     detail: str
 
 
-Event = IkeSaEstablished | IkeSaClosed | ChildSaInstalled | ChildSaRemoved | NegotiationFailed | DatagramDropped
+Event = (
+    IkeSaEstablished
+    | IkeSaClosed
+    | ChildSaInstalled
+    | ChildSaRemoved
+    | ChildSaAged
+    | NegotiationFailed
+    | DatagramDropped
+)

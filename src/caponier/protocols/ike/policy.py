@@ -228,6 +228,11 @@ class Retransmission:
     factor: float = 1.8
     attempts: int = 7
 
+    @property
+    def patience(self) -> float:
+        """Seconds until a peer that never answers is given up, jitter apart."""
+        return sum(self.first * self.factor**attempt for attempt in range(self.attempts))
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:

@@ -41,7 +41,8 @@ class ChildRecord:
         is_rekeying: our request to replace it is out.
         is_closing: our Delete of it is queued or out.
         successor: what has replaced it.
-        rekey_at: instant of the next attempt to replace it, after the peer said "not now".
+        rekey_at: instant of the next attempt to replace it: its time is nearly over, or the peer said "not now".
+        ends_at: instant at which it is deleted.
         rival: what the peer made to replace it while we were doing the same (RFC 7296 section 2.8.1).
     """
 
@@ -52,6 +53,7 @@ class ChildRecord:
     is_closing: bool = False
     successor: ChildRecord | None = None
     rekey_at: float | None = None
+    ends_at: float | None = None
     rival: Replacement | None = None
 
     @property

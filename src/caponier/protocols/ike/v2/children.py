@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from caponier.doi.ikev2 import ExchangeType
 from caponier.errors import InternalError
 from caponier.protocols.ike.effects import MoveChildSa, RemoveChildSa, RetireChildSa
-from caponier.protocols.ike.events import ChildSaInstalled, ChildSaRemoved
+from caponier.protocols.ike.events import ChildSaAged, ChildSaInstalled, ChildSaRemoved
 from caponier.protocols.ike.path import Path
-from caponier.protocols.ike.policy import ChildPolicy
+from caponier.protocols.ike.policy import ChildPolicy, Start
 from caponier.protocols.ike.v2.child_sa import ChildRecord
 from caponier.protocols.ike.v2.host import Repertoire
 from caponier.protocols.ike.v2.lanes import Exchange
@@ -72,8 +72,15 @@ class Children:
     # -- come and go
 
     def add(self, record: ChildRecord) -> None:
-        """A Child SA is installed."""
+        """A Child SA is installed: from now on its time runs."""
         self._by_spi[record.child.spi_in] = record
+        lifetime = record.child.lifetime
+        if lifetime.soft_seconds > 0:
+            early = 1 - self._sa.jitter() / 10  # so that the two sides seldom want it at once
+            record.rekey_at = self._sa.now + lifetime.soft_seconds * early
+        if lifetime.hard_seconds > 0:
+            record.ends_at = self._sa.now + lifetime.hard_seconds
+        self._set_timers()
         self._sa.host.child_installed(self._sa, record.child)
         self._sa.host.report(ChildSaInstalled(self._sa.id, record.child.connection, record.status))
 
@@ -98,6 +105,22 @@ class Children:
             self.retire(record, reason)
         else:
             self.remove(record, reason)
+
+    def delete(self, record: ChildRecord, reason: str) -> None:
+        """End a Child SA and tell the peer; does nothing where it is gone or about to go."""
+        if record in self and not record.is_closing:
+            self._sa.requests.enqueue(self._repertoire.delete_child(self._sa, record, reason))
+
+    def expire(self, record: ChildRecord) -> None:
+        """Its lifetime is over: it goes, and where its connection is to be up always, another one comes."""
+        if record not in self or record.is_closing:
+            return
+        self.delete(record, "its lifetime is over")
+        connection, name = self._sa.connection, record.child.name
+        has_other = any(each.is_current and each.child.name == name for each in self)
+        if connection is not None and connection.start is Start.BOOT and not has_other:
+            for policy in [each for each in connection.children if each.name == name]:
+                self._sa.requests.enqueue(self._repertoire.create_child(self._sa, policy))
 
     def remove_all(self, reason: str) -> None:
         """Take everything out of the data plane, here and now."""
@@ -133,7 +156,7 @@ class Children:
         if self._retired:
             self._sa.timers.set(Timer.RETIRED, self._retired[0][0])
 
-    # -- new keys
+    # -- their time
 
     def rekey(self, record: ChildRecord) -> None:
         """Replace a Child SA, unless that is under way."""
@@ -142,22 +165,40 @@ class Children:
             self._sa.requests.enqueue(self._repertoire.rekey_child(self._sa, record))
 
     def rekey_later(self, record: ChildRecord, seconds: float) -> None:
-        """The peer cannot do it now: ask again after so many seconds, and up to half as many more."""
+        """There is no successor now: ask again after so many seconds, and up to half as many more."""
         record.rekey_at = self._sa.now + seconds * (1 + self._sa.jitter() / 2)
-        self._set_timer()
+        self._set_timers()
 
     def handle_rekey(self) -> None:
-        """Ask again for those whose time has come."""
+        """Replace those whose time has come."""
         for record in self:
             if record.rekey_at is not None and record.rekey_at <= self._sa.now:
                 record.rekey_at = None
-                self.rekey(record)
-        self._set_timer()
+                if record.is_current:
+                    self._report_age(record, is_hard=False)
+                    self.rekey(record)
+        self._set_timers()
 
-    def _set_timer(self) -> None:
-        instants = [each.rekey_at for each in self if each.rekey_at is not None]
-        if instants:
-            self._sa.timers.set(Timer.REKEY, min(instants))
+    def handle_expired(self) -> None:
+        """Delete those whose time is over."""
+        for record in self:
+            if record.ends_at is not None and record.ends_at <= self._sa.now:
+                record.ends_at = None
+                self._report_age(record, is_hard=True)
+                self.expire(record)
+        self._set_timers()
+
+    def _report_age(self, record: ChildRecord, *, is_hard: bool) -> None:
+        child = record.child
+        self._sa.host.report(ChildSaAged(self._sa.id, child.connection, child.name, child.spi_in, is_hard))
+
+    def _set_timers(self) -> None:
+        for timer, instants in (
+            (Timer.REKEY, [each.rekey_at for each in self if each.rekey_at is not None]),
+            (Timer.EXPIRE, [each.ends_at for each in self if each.ends_at is not None]),
+        ):
+            if instants:
+                self._sa.timers.set(timer, min(instants))
 
     # -- another IKE SA
 
@@ -173,7 +214,7 @@ class Children:
         for record in self:
             self._sa.host.child_installed(self._sa, record.child)
         self.handle_retired()
-        self._set_timer()
+        self._set_timers()
         for exchange in waiting:
             self._resume(exchange)
         for record in self:

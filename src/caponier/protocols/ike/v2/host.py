@@ -50,7 +50,8 @@ class Repertoire:
 
     Attributes:
         responders: bodies that answer requests, by exchange type.
-        liveness: asks the peer for a sign of life.
+        liveness: asks a peer for a sign of life that gave none by its packets.
+        probe: asks it whatever packets came.
         delete: ends the IKE SA.
         create_child: makes a further Child SA for a policy.
         delete_child: ends a Child SA, and says why.
@@ -60,6 +61,7 @@ class Repertoire:
 
     responders: Mapping[ExchangeType, Responder]
     liveness: Callable[[IkeSa], Exchange]
+    probe: Callable[[IkeSa], Exchange]
     delete: Callable[[IkeSa], Exchange]
     create_child: Callable[[IkeSa, ChildPolicy], Exchange]
     delete_child: Callable[[IkeSa, ChildRecord, str], Exchange]

@@ -47,6 +47,7 @@ from caponier.protocols.ike.v2.lanes import RequestLane, ResponseLane
 from caponier.protocols.ike.v2.lifecycle import Phase, Verdict, verdict_on_ours, verdict_on_theirs
 from caponier.protocols.ike.v2.nat import Nat
 from caponier.protocols.ike.v2.protection import Protection
+from caponier.protocols.ike.v2.pulse import Pulse
 from caponier.protocols.ike.v2.reaction import Action, is_passing, notify_of, reaction
 from caponier.protocols.ike.v2.steps import Instruction, Outcome, Perform, Returned, Task
 from caponier.protocols.ike.v2.succession import Succession
@@ -121,6 +122,7 @@ class IkeSa:
         self.local_auth = ""  #: how we proved ourselves, for the status
         self.children = Children(self, repertoire)
         self.succession = Succession(self)
+        self.pulse = Pulse(self, repertoire)
         self.predecessor: IkeSa | None = None  #: which this one is to replace, until it inherits
         self._repertoire = repertoire
         self._closing_error: CaponierError | None = None
@@ -163,6 +165,8 @@ class IkeSa:
             PeerError: it is dropped.
         """
         self.now = now
+        if self.pulse.is_complaint(header):
+            self.pulse.doubt()
         if header.is_response:
             self._receive_reply(octets, header, path)
         else:
@@ -224,6 +228,7 @@ class IkeSa:
             nat_there=self.nat.there,
             since=self.began if since is None else since,
             last_heard=self.last_heard,
+            transmissions=self.requests.transmissions,
             children=tuple(record.status for record in self.children),
         )
 
@@ -292,8 +297,7 @@ class IkeSa:
 
     def _set_timers(self) -> None:
         """What an established IKE SA waits for."""
-        if self.connection is not None and self.connection.liveness is not None:
-            self.timers.set(Timer.LIVENESS, self.now + self.connection.liveness)
+        self.pulse.begin()
         if self.connection is not None and self.connection.rekey is not None:
             early = 1 - self.jitter() / 10  # so that the two sides seldom want it at once
             self.timers.set(Timer.REKEY_IKE, self.now + self.connection.rekey * early)
@@ -478,10 +482,11 @@ class IkeSa:
         due: dict[Timer, Callable[[], None]] = {
             Timer.RETRANSMIT: self.requests.handle_retransmit,
             Timer.HALF_OPEN: self._give_up_waiting,
-            Timer.LIVENESS: self._check_liveness,
+            Timer.LIVENESS: self.pulse.check,
             Timer.NAT_KEEPALIVE: self._keep_mapping,
             Timer.SURPLUS: lambda: self.request_close("both sides connected at the same time; the other IKE SA stays"),
             Timer.REKEY: self.children.handle_rekey,
+            Timer.EXPIRE: self.children.handle_expired,
             Timer.REKEY_IKE: self.rekey,
             Timer.SUCCEEDED: lambda: self.request_close("it was replaced, and the peer did not delete it"),
             Timer.RETIRED: self.children.handle_retired,
@@ -495,15 +500,6 @@ class IkeSa:
         self.finish(
             message, Silent(message, attempts=0, hint="was our answer lost on its way, or did somebody only knock?")
         )
-
-    def _check_liveness(self) -> None:
-        interval = None if self.connection is None else self.connection.liveness
-        if interval is None or self.phase is not Phase.ESTABLISHED:
-            return
-        quiet_until = self.last_heard + interval
-        if quiet_until <= self.now and self.requests.is_idle:
-            self.requests.enqueue(self._repertoire.liveness(self))
-        self.timers.set(Timer.LIVENESS, max(quiet_until, self.now + 1.0))
 
     def _keep_mapping(self) -> None:
         if self._last_sent + NAT_KEEPALIVE_SECONDS <= self.now and self.path.encapsulated:

@@ -129,6 +129,11 @@ class RequestLane:
         return (*running, *self._queue)
 
     @property
+    def transmissions(self) -> int:
+        """How often the request that is out has been sent; 0 where none is."""
+        return 0 if self._outstanding is None else self._outstanding.attempts
+
+    @property
     def outstanding_exchange(self) -> ExchangeType | None:
         """The exchange of the request that is out."""
         return None if self._outstanding is None else self._outstanding.request.exchange

@@ -9,7 +9,7 @@ from caponier.protocols.ike.messages.message import Message
 from caponier.protocols.ike.messages.rules import rekeys_ike
 from caponier.protocols.ike.v2.exchanges import auth, create_child, informational, rekey_child, rekey_ike
 from caponier.protocols.ike.v2.exchanges.delete import delete_child_sa, delete_ike_sa
-from caponier.protocols.ike.v2.exchanges.liveness import liveness
+from caponier.protocols.ike.v2.exchanges.liveness import liveness, probe
 from caponier.protocols.ike.v2.host import Answer, Repertoire
 from caponier.protocols.ike.v2.steps import Step
 
@@ -33,6 +33,7 @@ REPERTOIRE = Repertoire(
         ExchangeType.INFORMATIONAL: informational.respond,
     },
     liveness=liveness,
+    probe=probe,
     delete=delete_ike_sa,
     create_child=create_child.create_child,
     delete_child=delete_child_sa,

@@ -16,10 +16,11 @@ NAT_KEEPALIVE_SECONDS = 20.0  #: "The default keepalive interval SHOULD be 20 se
 REKEY_RETRY_SECONDS = 10.0  #: how long we wait after "not now", and up to half as long again
 FRESH_SECONDS = 10.0  #: how long the peer may not have read yet that we made a Child SA for it
 FRESH_RETRY_SECONDS = 1.0  #: how long we wait until we ask it about that one again
-REFUSED_RETRY_SECONDS = 600.0  #: how long we wait after the peer refused a successor of the IKE SA for good
+REFUSED_RETRY_SECONDS = 600.0  #: how long we wait after the peer refused a successor for good
 SUCCEEDED_SECONDS = 60.0  #: how long the peer has to delete an IKE SA that was replaced
 RETIRED_SECONDS = 5.0  #: how long we receive on a Child SA that was replaced: for packets that are still under way
 LINGER_SECONDS = 30.0  #: how long the answer to a peer's Delete is kept for its retransmissions
+DOUBT_SECONDS = 10.0  #: how long complaints that anybody may have sent make us ask the peer no second time
 SURPLUS_SECONDS = 5.0  #: how long a responder waits for the initiator to delete an IKE SA that both sides made twice
 
 
@@ -31,7 +32,8 @@ class Timer(Enum):
     LIVENESS = "liveness"  #: When to ask a silent peer for a sign of life (RFC 7296 section 2.4).
     NAT_KEEPALIVE = "nat-keepalive"  #: When to refresh the mapping of the NAT before us (RFC 3948 section 4).
     SURPLUS = "surplus"  #: When to delete an IKE SA that both sides made twice.
-    REKEY = "rekey"  #: When to ask again for new keys that the peer could not give (RFC 7296 section 2.25).
+    REKEY = "rekey"  #: When to replace a Child SA, or to ask again after "not now" (RFC 7296 sections 2.8 and 2.25).
+    EXPIRE = "expire"  #: When to delete a Child SA that lasted as long as it may (RFC 4301 section 4.4.2.1).
     REKEY_IKE = "rekey-ike"  #: When to rekey the IKE SA.
     SUCCEEDED = "succeeded"  #: When to delete an IKE SA that was replaced and that the peer was to delete.
     RETIRED = "retired"  #: When to stop receiving on Child SAs that were replaced.

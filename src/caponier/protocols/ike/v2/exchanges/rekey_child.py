@@ -23,7 +23,12 @@ from caponier.protocols.ike.v2.exchanges.delete import delete_child_sa
 from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.lanes import Exchange
 from caponier.protocols.ike.v2.steps import Step
-from caponier.protocols.ike.v2.timers import FRESH_RETRY_SECONDS, FRESH_SECONDS, REKEY_RETRY_SECONDS
+from caponier.protocols.ike.v2.timers import (
+    FRESH_RETRY_SECONDS,
+    FRESH_SECONDS,
+    REFUSED_RETRY_SECONDS,
+    REKEY_RETRY_SECONDS,
+)
 
 if TYPE_CHECKING:
     from caponier.protocols.ike.v2.ike_sa import IkeSa
@@ -74,6 +79,8 @@ def _failed(sa: IkeSa, old: ChildRecord, error: CaponierError) -> None:
     notify = error.notify if isinstance(error, PeerRejected) else None
     if notify not in (NotifyType.TEMPORARY_FAILURE, NotifyType.CHILD_SA_NOT_FOUND):
         sa.exchange_failed(error, child=old.child.name)
+        if old.is_current and old in sa.children:
+            sa.children.rekey_later(old, REFUSED_RETRY_SECONDS)
     elif not (old.is_current and old in sa.children):
         return
     elif notify == NotifyType.TEMPORARY_FAILURE:
