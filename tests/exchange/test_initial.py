@@ -207,6 +207,18 @@ def test_a_nat_moves_both_to_port_4500() -> None:
     assert world.keepalives == 3
 
 
+@pytest.mark.parametrize(("seconds", "keepalives"), [(5.0, 12), (None, 0)])
+def test_the_keepalive_interval_is_ours_to_choose(seconds: float | None, keepalives: int) -> None:
+    """RFC 3948 section 4: "The default keepalive interval SHOULD be 20 seconds", "a locally configurable parameter"."""
+    world = World(middle=source_nat)
+    left = replace(connection("left", anywhere=True), nat_keepalive=seconds)
+    world.connect(left, connection("right", anywhere=True))
+    world.run(1)
+    world.keepalives = 0
+    world.run(62)
+    assert world.keepalives == keepalives
+
+
 def test_forced_encapsulation() -> None:
     world = up(encapsulation=Encapsulation.FORCED)
     assert all(sa.path.encapsulated for host in (world.left, world.right) for sa in host.installed.values())

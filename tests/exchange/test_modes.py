@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from caponier.doi.ikev2 import ExchangeType, IntegrityId, NotifyType, ProtocolId
-from caponier.errors import CaponierError, NoProposalChosen, PeerRejected, TsUnacceptable, WireError
+from caponier.errors import CaponierError, ConfigError, NoProposalChosen, PeerRejected, TsUnacceptable, WireError
 from caponier.mechanisms.negotiation.proposals import (
     DEFAULT_AH_PROPOSALS,
     DEFAULT_ESP_PROPOSALS,
@@ -131,10 +131,49 @@ def test_esn_is_taken_where_both_have_it() -> None:
 # -- NATs
 
 
+ESP_TOO = (AH, replace(LAN, name="open", local=HOST.local, remote=HOST.remote))
+
+
+@pytest.mark.parametrize("children", [ESP_TOO, ESP_TOO[::-1]])
+def test_ah_is_not_offered_through_a_nat(children: tuple[ChildPolicy, ...]) -> None:
+    """RFC 3715 section 2.1: the checksum has the addresses in it. The initiator says which line decides; the rest comes up."""
+    world = World()
+    world.connect(
+        connection("left", children=children, encapsulation=Encapsulation.FORCED),
+        connection("right", children=tuple(map(mirrored, children))),
+    )
+    world.run(5)
+    assert_tunnel(world, children=1)
+    (failure,) = world.left.failures
+    assert (failure.child, failure.error.setting) == ("lan", "child.lan.protocol")
+    assert "does not pass a NAT" in failure.error.message
+    assert not world.right.failures
+
+
+def test_an_ike_sa_for_ah_alone_is_of_no_use_behind_a_nat() -> None:
+    world = World()
+    world.connect(
+        connection("left", children=(AH,), encapsulation=Encapsulation.FORCED),
+        connection("right", children=(mirrored(AH),)),
+    )
+    world.run(60)
+    (failure,) = world.left.failures
+    assert isinstance(failure.error, ConfigError)
+    assert (failure.child, failure.error.setting) == (None, "child.lan.protocol")
+    assert failure.error.hint
+    for host in (world.left, world.right):
+        assert not host.sas
+        assert not host.spis
+
+
 @pytest.mark.parametrize("second", [False, True])
-def test_ah_does_not_pass_a_nat(second: bool) -> None:  # noqa: FBT001
-    """RFC 3715 section 2.1: the checksum has the addresses in it. The responder refuses, and says which line decides."""
-    children = (LAN, replace(AH, name="open", local=HOST.local, remote=HOST.remote)) if second else (AH,)
+def test_a_responder_refuses_ah_through_a_nat(monkeypatch: pytest.MonkeyPatch, second: bool) -> None:  # noqa: FBT001
+    """The same, asked by an initiator that does not care; the responder says which line decides."""
+    children = ESP_TOO[::-1] if second else (AH,)
+    monkeypatch.setattr("caponier.protocols.ike.v2.exchanges.create_child.require_way", lambda sa, policy: None)
+    monkeypatch.setattr(
+        "caponier.protocols.ike.v2.exchanges.initial.first_policy", lambda sa, connection: connection.children[0]
+    )
     world = World()
     world.connect(
         connection("left", children=children, encapsulation=Encapsulation.FORCED),
@@ -142,14 +181,13 @@ def test_ah_does_not_pass_a_nat(second: bool) -> None:  # noqa: FBT001
     )
     world.run(5)
     assert_tunnel(world, children=int(second))
-    name = "open" if second else "lan"
     assert any(
         isinstance(failure.error, NoProposalChosen)
         and "does not pass a NAT" in failure.error.message
-        and failure.error.setting == f"child.{name}.protocol"
+        and failure.error.setting == "child.lan.protocol"
         for failure in world.right.failures
     )
-    assert [failure.child for failure in world.left.failures] == [name]
+    assert [failure.child for failure in world.left.failures] == ["lan"]
 
 
 def test_transport_mode_through_a_nat() -> None:

@@ -36,6 +36,7 @@ MISTAKES = [
     ("nat_port = 4500", "nat_port = 500", "nat_port = 500", "daemon.nat_port", "daemon.port already", "4500"),
     ("replay_window = 128", "replay_window = 31", "replay_w", f"{LAN}.replay_window", "equal to 32", "packets"),
     ("liveness = 30", "liveness = -1", "liveness", f"{OFFICE}.liveness", "equal to 0", "seconds"),
+    ("liveness = 30", "nat_keepalive = 3601", "nat_k", f"{OFFICE}.nat_keepalive", "equal to 3600", "seconds between"),
     ("liveness = 30", "liveness = nan", "liveness", f"{OFFICE}.liveness", "found nan", "seconds"),
     # types
     ("allow_weak = false", 'allow_weak = "no"', "allow_weak", f"{OFFICE}.allow_weak", "boolean, found 'no'", "algorithms"),

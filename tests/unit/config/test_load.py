@@ -155,6 +155,12 @@ def test_retransmission_may_be_left_out_or_written(file: Path) -> None:
     assert round(pattern.patience) == 227
 
 
+@pytest.mark.parametrize(("written", "seconds"), [("0", None), ("5.5", 5.5)])
+def test_no_keepalive_is_written_as_zero(file: Path, written: str, seconds: float | None) -> None:
+    text = changed("liveness = 30", f"nat_keepalive = {written}")
+    assert loaded(file, text).connections["office"].nat_keepalive == seconds
+
+
 def test_an_empty_file_configures_nothing(file: Path) -> None:
     assert loaded(file, "").connections == {}
 

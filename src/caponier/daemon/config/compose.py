@@ -100,6 +100,7 @@ class _Composer:
             encapsulation=Encapsulation(table.encapsulation),
             liveness=table.liveness or None,
             rekey=table.rekey_time or None,
+            nat_keepalive=table.nat_keepalive or None,
             attachment=Attachment(table.interface, table.interface is None if table.routes is None else table.routes),
         )
 

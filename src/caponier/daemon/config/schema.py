@@ -111,6 +111,9 @@ class ConnectionTable(Table):
     )
     encapsulation: Literal["auto", "nat", "forced"] = Field(default="auto", description="when ESP travels in UDP")
     liveness: float = Field(default=30.0, ge=0, le=86400, description="seconds of silence before asking; 0 for never")
+    nat_keepalive: float = Field(
+        default=20.0, ge=0, le=3600, description="seconds between signs to a NAT before us; 0 for never"
+    )
     rekey_time: Seconds = Field(default=14400.0, description="seconds after which the IKE SA is replaced; 0 for never")
     interface: str | None = Field(
         default=None,

@@ -183,6 +183,8 @@ class Connection:
             (RFC 7296 section 2.4).
         rekey: seconds after which the IKE SA gets new keys (RFC 7296 section 2.8); None for never.
         attachment: where its packets enter and leave the system.
+        nat_keepalive: seconds without a packet of ours after which the mapping of a NAT before us is refreshed (RFC 3948
+            section 4); None for never.
     """
 
     name: str
@@ -196,6 +198,7 @@ class Connection:
     liveness: float | None = 30.0
     rekey: float | None = 4 * 3600.0
     attachment: Attachment = Attachment()
+    nat_keepalive: float | None = 20.0  #: "The default keepalive interval SHOULD be 20 seconds", RFC 3948 section 4
 
 
 @dataclass(frozen=True, slots=True)

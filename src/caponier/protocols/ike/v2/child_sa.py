@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from caponier.doi.ikev2 import ProtocolId
-from caponier.errors import CaponierError, NoAdditionalSas, NoProposalChosen, TsUnacceptable
+from caponier.errors import CaponierError, ConfigError, NoAdditionalSas, NoProposalChosen, TsUnacceptable
 from caponier.mechanisms.algorithms.catalog import prf
 from caponier.mechanisms.algorithms.suites import ChildSuite
 from caponier.mechanisms.authentication.evidence import PeerAuthenticated
@@ -290,7 +290,7 @@ def install(
         NoProposalChosen: AH, and there is a NAT on the way.
         EngineError: the data plane did not take it.
     """
-    _require_way(sa, agreement)
+    require_way(sa, agreement.policy)
     suite = child_suite(agreement.proposal)
     protection = sa.protector
     keys = derive_child_keys(prf(protection.suite.prf), protection.keys.sk_d, ni, nr, suite, shared)
@@ -317,17 +317,40 @@ def _way(sa: IkeSa, protocol: ProtocolId) -> Path:
     return replace(sa.path, encapsulated=protocol == ProtocolId.ESP and sa.nat.encapsulates)
 
 
-def _require_way(sa: IkeSa, agreement: Agreement) -> None:
-    """AH protects the addresses that a NAT changes, and nothing encapsulates it (RFC 3948 section 1, RFC 3715 section 2.1)."""
-    if agreement.proposal.protocol == ProtocolId.AH and sa.nat.encapsulates:
-        name = agreement.policy.name
+def require_way(sa: IkeSa, policy: ChildPolicy) -> None:
+    """Require that the packets of a policy get through: AH protects the addresses that a NAT changes, and nothing
+    encapsulates it (RFC 3948 section 1, RFC 3715 section 2.1).
+
+    Raises:
+        NoProposalChosen: AH, and there is a NAT on the way, or we pretend one.
+    """
+    if policy.protocol == ProtocolId.AH and sa.nat.encapsulates:
         raise NoProposalChosen(
             "AH does not pass a NAT, and there is one on the way",
             offered="AH",
             accepted="ESP",
-            hint=f'set protocol = "esp" for child {name} on both sides, or find a way without NAT',
-            setting=f"child.{name}.protocol",
+            hint=f'set protocol = "esp" for child {policy.name} on both sides, or find a way without NAT',
+            setting=f"child.{policy.name}.protocol",
         )
+
+
+def first_policy(sa: IkeSa, connection: Connection) -> ChildPolicy:
+    """The policy whose Child SA is made within IKE_AUTH: the first one whose packets get through.
+
+    Raises:
+        ConfigError: there is none, and so no use for the IKE SA.
+    """
+    refusal: NoProposalChosen | None = None
+    for policy in connection.children:
+        try:
+            require_way(sa, policy)
+        except NoProposalChosen as error:
+            refusal = refusal or error
+        else:
+            return policy
+    if refusal is None:
+        raise ConfigError("the connection has no children")
+    raise ConfigError(refusal.message, hint=refusal.hint, setting=refusal.setting)
 
 
 def _child(

@@ -53,7 +53,6 @@ from caponier.protocols.ike.v2.steps import Instruction, Outcome, Perform, Retur
 from caponier.protocols.ike.v2.succession import Succession
 from caponier.protocols.ike.v2.timers import (
     LINGER_SECONDS,
-    NAT_KEEPALIVE_SECONDS,
     Timer,
     TimerTable,
 )
@@ -301,8 +300,7 @@ class IkeSa:
         if self.connection is not None and self.connection.rekey is not None:
             early = 1 - self.jitter() / 10  # so that the two sides seldom want it at once
             self.timers.set(Timer.REKEY_IKE, self.now + self.connection.rekey * early)
-        if self.nat.here:
-            self.timers.set(Timer.NAT_KEEPALIVE, self.now + NAT_KEEPALIVE_SECONDS)
+        self._keep_mapping()
 
     def rekey(self) -> None:
         """Replace the IKE SA by one with new keys, unless that is under way."""
@@ -502,10 +500,15 @@ class IkeSa:
         )
 
     def _keep_mapping(self) -> None:
-        if self._last_sent + NAT_KEEPALIVE_SECONDS <= self.now and self.path.encapsulated:
+        """Refresh the mapping of the NAT before us, if there is one (RFC 3948 section 4)."""
+        interval = None if self.connection is None else self.connection.nat_keepalive
+        if interval is None or not self.nat.here:
+            self.timers.stop(Timer.NAT_KEEPALIVE)
+            return
+        if self._last_sent + interval <= self.now and self.path.encapsulated:
             self.host.send(NatKeepalive(self.path))
             self._last_sent = self.now
-        self.timers.set(Timer.NAT_KEEPALIVE, self._last_sent + NAT_KEEPALIVE_SECONDS)
+        self.timers.set(Timer.NAT_KEEPALIVE, max(self._last_sent, self.now) + interval)
 
     def _transmit(self, octets: bytes, path: Path) -> None:
         self._last_sent = self.now

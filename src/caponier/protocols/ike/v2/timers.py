@@ -9,9 +9,6 @@ import heapq
 from enum import Enum
 from typing import Generic, TypeVar
 
-# What the RFCs say.
-NAT_KEEPALIVE_SECONDS = 20.0  #: "The default keepalive interval SHOULD be 20 seconds", RFC 3948 section 4
-
 # Our own.
 REKEY_RETRY_SECONDS = 10.0  #: how long we wait after "not now", and up to half as long again
 FRESH_SECONDS = 10.0  #: how long the peer may not have read yet that we made a Child SA for it

@@ -224,7 +224,7 @@ class IkeAuthRequest:
         return reply
 
 
-def initiate(sa: IkeSa, connection: Connection, init: InitResult) -> Step[None]:
+def initiate(sa: IkeSa, connection: Connection, policy: ChildPolicy, init: InitResult) -> Step[None]:
     """Prove ourselves, verify the peer, make the first Child SA.
 
     A Child SA that fails leaves the IKE SA (section 1.2); it is reported.
@@ -233,7 +233,6 @@ def initiate(sa: IkeSa, connection: Connection, init: InitResult) -> Step[None]:
         PeerRejected: the peer does not let us in.
         AuthenticationFailed: the peer did not prove who it is.
     """
-    policy = connection.children[0]
     me = IdentificationInitiator(connection.local.identity)
     proof = yield from _prove(sa, connection, init, me.body)
     with (yield from allocate_spi(policy.protocol, sa.give_back)) as spi:

@@ -44,6 +44,7 @@ from caponier.protocols.ike.v2.child_sa import (
     install,
     offer,
     require_room,
+    require_way,
 )
 from caponier.protocols.ike.v2.exchanges.auth import accept_reply, answer_payloads, decline
 from caponier.protocols.ike.v2.exchanges.init import NONCE_LENGTH, groups_of, require_nonce
@@ -129,11 +130,13 @@ def negotiate(sa: IkeSa, policy: ChildPolicy, replaced: ChildRecord | None = Non
     """Ask for a Child SA, perhaps in place of another one, and install it.
 
     Raises:
+        NoProposalChosen: AH, and there is a NAT on the way.
         PeerRejected: the peer does not want it.
         PeerError: its answer is wrong.
         EngineError: the data plane does not take it.
     """
     peer = _proven(sa)
+    require_way(sa, policy)
     rng = sa.host.rng
     with (yield from allocate_spi(policy.protocol, sa.give_back)) as spi:
         offered = offer(policy.proposals, spi)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from caponier.doi.ikev2 import ExchangeType
 from caponier.protocols.ike.policy import Connection
+from caponier.protocols.ike.v2.child_sa import first_policy
 from caponier.protocols.ike.v2.exchanges import auth, init
 from caponier.protocols.ike.v2.exchanges.create_child import create_child
 from caponier.protocols.ike.v2.lanes import Exchange
@@ -22,6 +23,8 @@ def connect(sa: IkeSa, connection: Connection) -> Exchange:
 
 def _connect(sa: IkeSa, connection: Connection) -> Step[None]:
     result = yield from init.initiate(sa, connection)
-    yield from auth.initiate(sa, connection, result)
-    for policy in connection.children[1:]:
-        sa.requests.enqueue(create_child(sa, policy))
+    first = first_policy(sa, connection)
+    yield from auth.initiate(sa, connection, first, result)
+    for policy in connection.children:
+        if policy is not first:
+            sa.requests.enqueue(create_child(sa, policy))
