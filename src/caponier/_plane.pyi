@@ -224,3 +224,12 @@ def modp_public(group: int, private: bytes) -> bytes:
 
 def modp_shared(group: int, private: bytes, public: bytes) -> bytes:
     """y^x mod p. Raises ValueError where y fails the checks of RFC 6989 section 2.1."""
+
+def mlkem_generate(method: int, seed: bytes) -> tuple[bytes, bytes]:
+    """Encapsulation key and decapsulation key of ML-KEM (transform type 4: 35, 36, 37) of a seed of 64 octets."""
+
+def mlkem_encapsulate(method: int, key: bytes, message: bytes) -> tuple[bytes, bytes]:
+    """Ciphertext and shared secret, by 32 random octets. Raises ValueError where the key fails FIPS 203 section 7.2."""
+
+def mlkem_decapsulate(method: int, key: bytes, ciphertext: bytes) -> bytes:
+    """The shared secret of a ciphertext, 32 octets; of a forged one a secret that nobody has."""

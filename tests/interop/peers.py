@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,9 +26,12 @@ class Scenario:
         esp: ESP proposal.
         auth: ``psk`` or ``certificate``.
         our_secret: ours, where it is to differ.
+        our_ike: our IKE proposals, where they are to differ.
         our_lines: further lines of our connection.
         our_remote: further keys of our remote table.
         their_ike: strongSwan's proposal, where it is to differ.
+        their_lines: further lines of strongSwan's connection.
+        their_secrets: further secrets of strongSwan's.
         their_id: strongSwan's identity, where it is to differ.
         their_networks: strongSwan's local traffic selectors, where they are to differ.
     """
@@ -36,11 +40,15 @@ class Scenario:
     esp: str = "aes256gcm16"
     auth: str = "psk"
     our_secret: str = SECRET
+    our_ike: tuple[str, ...] = ()
+    our_lines: str = ""
     our_remote: str = ""
     their_ike: str | None = None
     their_esp: str | None = None
     their_id: str = THEM
     their_networks: str = f"{RIGHT.network}, {RIGHT.network6}"
+    their_lines: str = ""
+    their_secrets: str = ""
     certificates: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -65,8 +73,9 @@ log_level = "debug"
 [connection.office]
 local = {{ address = "{LEFT.outer}", id = "{US}", {local} }}
 remote = {{ address = "{RIGHT.outer}", id = "{THEM}"{remote}{scenario.our_remote} }}
-proposals = ["{scenario.ike}"]
+proposals = {json.dumps(scenario.our_ike or [scenario.ike])}
 encapsulation = "forced"
+{scenario.our_lines}
 
 [connection.office.child.lan]
 local = ["{LEFT.network}", "{LEFT.network6}"]
@@ -92,6 +101,7 @@ def _theirs(scenario: Scenario) -> str:
         proposals = {scenario.their_ike or scenario.ike}
         encap = yes
         mobike = no
+        {scenario.their_lines}
         local {{
           {local}
           id = {scenario.their_id}
@@ -111,6 +121,7 @@ def _theirs(scenario: Scenario) -> str:
       }}
     }}
     {secrets}
+    {scenario.their_secrets}
     """
 
 

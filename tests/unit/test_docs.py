@@ -51,6 +51,7 @@ from caponier.mechanisms.negotiation.proposals import (
     format_proposal,
     weak_algorithms,
 )
+from caponier.mechanisms.negotiation.transforms import ADDITIONAL_KEY_EXCHANGES
 from caponier.protocols.ike.effects import AllocateSpi
 from caponier.protocols.ike.endpoint import Endpoint
 from caponier.protocols.ike.messages.header import HEADER_LENGTH
@@ -224,6 +225,8 @@ def test_every_table_is_documented() -> None:
 
 def _of_ike(name: AlgorithmName) -> bool:
     """An IKE SA cannot go without a key exchange (RFC 7296 section 3.3.3)."""
+    if name.transform_type in ADDITIONAL_KEY_EXCHANGES:
+        return False  # a sentence tells of the prefixes
     is_none = (name.transform_type, name.id) == (TransformType.KEY_EXCHANGE, KeyExchangeId.NONE)
     return not is_none and is_implemented(name.transform_type, name.id, name.key_length)
 

@@ -4,6 +4,7 @@
 use pyo3::prelude::*;
 
 mod events;
+mod mlkem;
 mod modp;
 mod parse;
 mod plane;
@@ -23,6 +24,8 @@ pub(crate) fn refused(error: impl std::fmt::Display) -> PyErr {
 /// The packet core of Caponier.
 #[pymodule]
 mod _plane {
+    #[pymodule_export]
+    use super::mlkem::{mlkem_decapsulate, mlkem_encapsulate, mlkem_generate};
     #[pymodule_export]
     use super::modp::{modp_public, modp_shared};
     #[pymodule_export]

@@ -77,6 +77,7 @@ class ChildSa(Model):
     local: list[str]
     remote: list[str]
     encapsulated: bool
+    quantum_safe: list[str] = []  #: by what its keys withstand a quantum computer; empty: they do not
     seconds: float  #: since its installation
     inbound: Traffic | None
     outbound: Traffic | None
@@ -101,6 +102,7 @@ class IkeSa(Model):
     remote_auth: str
     nat_here: bool
     nat_there: bool
+    quantum_safe: list[str] = []  #: by what the keys of its own messages withstand a quantum computer
     seconds: float  #: since its establishment
     silent_seconds: float  #: since the peer was last heard
     transmissions: int = 0  #: of our request that is out

@@ -69,6 +69,7 @@ def _ike_sa(sa: IkeSa, attempts: int) -> RenderableType:
         ("IKE SA", f"{sa.spi_i}_{sa.spi_r}, we are the {sa.role}, {sa.phase} for {span(sa.seconds)}"),
         ("path", f"{path}, NAT {nat}" if nat else path),
         ("algorithms", sa.suite),
+        ("quantum-safe", _quantum_safe(sa.quantum_safe)),
         ("identities", f"{sa.local_id} (by {sa.local_auth}) to {sa.remote_id} (by {sa.remote_auth})"),
     )
     return Group(facts, *(_child(child) for child in sa.children))
@@ -93,10 +94,15 @@ def _child(child: ChildSa) -> RenderableType:
             "child",
             f"{child.name}, {child.protocol.upper()} {child.mode} {way}, {child.suite}, for {span(child.seconds)}",
         ),
+        ("quantum-safe", _quantum_safe(child.quantum_safe)),
         ("traffic", f"{', '.join(child.local)} to {', '.join(child.remote)}"),
         ("in", f"SPI {child.spi_in:08x}, {_traffic(child.inbound)}"),
         ("out", f"SPI {child.spi_out:08x}, {_traffic(child.outbound)}"),
     )
+
+
+def _quantum_safe(protectors: list[str]) -> str:
+    return f"yes, by {' and '.join(protectors)}" if protectors else "no"
 
 
 def _traffic(traffic: Traffic | None) -> str:

@@ -13,7 +13,13 @@ from caponier.protocols.ike.v2.lifecycle import (
     verdict_on_theirs,
 )
 
-KNOWN = (ExchangeType.IKE_SA_INIT, ExchangeType.IKE_AUTH, ExchangeType.CREATE_CHILD_SA, ExchangeType.INFORMATIONAL)
+KNOWN = (
+    ExchangeType.IKE_SA_INIT,
+    ExchangeType.IKE_INTERMEDIATE,
+    ExchangeType.IKE_AUTH,
+    ExchangeType.CREATE_CHILD_SA,
+    ExchangeType.INFORMATIONAL,
+)
 
 
 def test_every_phase_knows_every_exchange() -> None:
@@ -30,7 +36,7 @@ def test_ours_are_never_answered_and_theirs_never_queued() -> None:
 def test_before_authentication_only_the_initial_exchanges_run() -> None:
     """Section 1.2."""
     running = {exchange for exchange in KNOWN if verdict_on_theirs(Phase.CONNECTING, exchange) is Verdict.RUN}
-    assert running == {ExchangeType.IKE_AUTH}
+    assert running == {ExchangeType.IKE_INTERMEDIATE, ExchangeType.IKE_AUTH}
 
 
 def test_nothing_runs_on_a_closed_sa() -> None:

@@ -223,7 +223,10 @@ def test_a_refusal_names_an_unknown_type_and_what_is_missing() -> None:
 
 
 def test_defaults_agree_with_themselves() -> None:
-    assert chosen(list(DEFAULT_IKE_PROPOSALS), list(DEFAULT_IKE_PROPOSALS)) == (1, "aes256gcm16-prfsha384-x25519")
+    assert chosen(list(DEFAULT_IKE_PROPOSALS), list(DEFAULT_IKE_PROPOSALS)) == (
+        1,
+        "aes256gcm16-prfsha384-x25519-ke1_mlkem768",
+    )
     assert chosen(list(DEFAULT_ESP_PROPOSALS), list(DEFAULT_ESP_PROPOSALS)) == (1, "aes256gcm16-x25519-esn")
     first = [without_key_exchange(proposal) for proposal in DEFAULT_ESP_PROPOSALS]
     assert chosen(first, first) == (1, "aes256gcm16-esn")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from caponier.daemon.config.attempts import Attempts, Complaints
 from caponier.daemon.config.compose_child import compose_child, compose_proposals
+from caponier.daemon.config.compose_quantum import compose_quantum_safe
 from caponier.daemon.config.schema import ConnectionTable, DaemonTable, RetransmissionTable
 from caponier.daemon.config.secrets import read_file, read_private_file, read_secret
 from caponier.errors import ConfigError
@@ -85,6 +86,7 @@ class _Composer:
         proposals = compose_proposals(
             self._attempts, table.proposals, parse_ike_proposal, DEFAULT_IKE_PROPOSALS, allow_weak=table.allow_weak
         )
+        proposals = compose_quantum_safe(self._attempts, table, proposals)
         children = self._children(local, remote)
         self._check_start(remote)
         if local is None or remote is None:

@@ -105,6 +105,9 @@ class ConnectionTable(Table):
     proposals: Texts | None = Field(
         default=None, description='IKE algorithms, best first: "aes256gcm16-prfsha384-ecp384"'
     )
+    quantum_safe: Literal["preferred", "required"] = Field(
+        default="preferred", description="whether a peer without post-quantum key exchange is let in"
+    )
     start: Literal["boot", "on-demand", "manual"] = Field(default="manual", description="when it comes up")
     while_down: Literal["discard", "pass"] | None = Field(
         default=None, description="its packets while there is no SA: dropped, or sent in clear; by start when left out"

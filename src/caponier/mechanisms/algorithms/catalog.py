@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -15,6 +16,7 @@ from caponier.mechanisms.algorithms.cipher_keys import CipherKeys
 from caponier.mechanisms.algorithms.ciphers import AeadCipher, CbcCipher, MessageCipher
 from caponier.mechanisms.algorithms.integrity import IntegrityAlgorithm
 from caponier.mechanisms.algorithms.key_exchange import KeyExchangeAlgorithm
+from caponier.mechanisms.algorithms.mlkem import ML_KEM_512, ML_KEM_768, ML_KEM_1024, MlKem
 from caponier.mechanisms.algorithms.prf import PrfAlgorithm
 from caponier.octets import Secret
 
@@ -28,6 +30,7 @@ __all__ = [
     "key_exchange",
     "message_cipher",
     "prf",
+    "respond",
 ]
 
 
@@ -58,6 +61,9 @@ _KEY_EXCHANGES: dict[KeyExchangeId, KeyExchangeAlgorithm] = {
         _key_exchange.MODP_2048,
         _key_exchange.MODP_3072,
         _key_exchange.MODP_4096,
+        ML_KEM_512,
+        ML_KEM_768,
+        ML_KEM_1024,
     )
 }
 
@@ -65,7 +71,10 @@ _KEY_EXCHANGES: dict[KeyExchangeId, KeyExchangeAlgorithm] = {
 _WITHOUT_LENGTH: dict[TransformType, frozenset[int]] = {
     TransformType.PRF: frozenset(_PRFS),
     TransformType.INTEGRITY: frozenset((*_INTEGRITIES, IntegrityId.AUTH_NONE)),
-    TransformType.KEY_EXCHANGE: frozenset((*_KEY_EXCHANGES, KeyExchangeId.NONE)),
+    **dict.fromkeys(
+        (TransformType.KEY_EXCHANGE, *map(TransformType, range(6, 13))),  # the additional ones are the same, RFC 9370
+        frozenset((*_KEY_EXCHANGES, KeyExchangeId.NONE)),
+    ),
 }
 
 K = TypeVar("K", EncryptionId, PrfId, IntegrityId, KeyExchangeId)
@@ -101,6 +110,22 @@ def integrity(number: IntegrityId) -> IntegrityAlgorithm:
 def key_exchange(number: KeyExchangeId) -> KeyExchangeAlgorithm:
     """The key exchange method of this number; raises as :func:`cipher`."""
     return _row(_KEY_EXCHANGES, number)
+
+
+def respond(number: KeyExchangeId, rng: Callable[[int], bytes], peer_public: bytes) -> tuple[bytes, Secret]:
+    """The responder's half of a key exchange: what its KE payload carries, and the shared secret.
+
+    Of a Diffie-Hellman exchange both halves are alike; a key encapsulation needs the initiator's value first.
+
+    Raises:
+        WireError: the initiator's value is not a valid one.
+        MisuseError: as :func:`cipher`.
+    """
+    method = key_exchange(number)
+    if isinstance(method, MlKem):
+        return method.encapsulate(rng, peer_public)
+    pair = method.generate(rng)
+    return pair.public, pair.derive_shared(peer_public)
 
 
 def is_implemented(transform_type: TransformType, number: int, key_length: int | None = None) -> bool:

@@ -123,6 +123,25 @@ def derive_rekeyed_ike_keys(
         return _expand(suite, prf(suite.prf), skeyseed, ni + nr + spi_i + spi_r)
 
 
+def derive_further_ike_keys(
+    suite: IkeSuite, sk_d: Secret, shared: Secret, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes
+) -> IkeKeys:
+    """The keys of an IKE SA after an additional key exchange (RFC 9370 section 2.2.2).
+
+    ``SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr)``, then ``prf+ (SKEYSEED(n), Ni | Nr | SPIi | SPIr)``.
+
+    Args:
+        suite: what was negotiated.
+        sk_d: SK_d(n-1), of the keys that it replaces.
+        shared: SK(n), the secret of the additional key exchange.
+        ni: the initiator's nonce, without payload header.
+        nr: the responder's.
+        spi_i: the initiator's SPI, 8 octets.
+        spi_r: the responder's.
+    """
+    return derive_rekeyed_ike_keys(suite, prf(suite.prf), sk_d, shared, ni, nr, spi_i, spi_r)
+
+
 def _expand(suite: IkeSuite, function: PrfAlgorithm, skeyseed: Secret, seed: bytes) -> IkeKeys:
     encryption = cipher(suite.encryption).key_octets(suite.key_length)
     checksum = 0 if suite.integrity is None else integrity(suite.integrity).key_length

@@ -19,7 +19,15 @@ from caponier.mechanisms.negotiation.spelling import (
     weak_algorithms,
 )
 from caponier.mechanisms.negotiation.suites import child_suite, ike_suite
-from caponier.mechanisms.negotiation.transforms import Attribute, Proposal, Transform, without_key_exchange
+from caponier.mechanisms.negotiation.transforms import (
+    Attribute,
+    Proposal,
+    Transform,
+    is_quantum_safe,
+    with_one_key_exchange,
+    without_additional,
+    without_key_exchange,
+)
 
 __all__ = [
     "Attribute",
@@ -35,6 +43,9 @@ __all__ = [
     "DEFAULT_ESP_PROPOSALS",
     "DEFAULT_AH_PROPOSALS",
     "without_key_exchange",
+    "without_additional",
+    "with_one_key_exchange",
+    "is_quantum_safe",
     "select",
     "accept",
     "ike_suite",

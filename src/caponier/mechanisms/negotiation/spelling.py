@@ -278,13 +278,16 @@ _GOOD: Mapping[int, str] = MappingProxyType(
     }
 )
 
+_AEADS = "aes256gcm16-aes128gcm16-chacha20poly1305-prfsha384-prfsha256-prfsha512"
 _GROUPS = "x25519-ecp384-ecp256-ecp521-modp3072-modp4096-modp2048"
 
-#: What we offer and accept where the operator names nothing: AEAD first; nothing that RFC 8221 or RFC 8247 advises
+#: What we offer and accept where the operator names nothing: first with ML-KEM besides, which a peer that does not know
+#: transform type 6 passes over as a whole (RFC 7296 section 3.3.6) and takes the next; then AEAD first; nothing that RFC 8221 or RFC 8247 advises
 #: against, and no SHA-1.
 DEFAULT_IKE_PROPOSALS: tuple[Proposal, ...] = (
-    parse_ike_proposal(f"aes256gcm16-aes128gcm16-chacha20poly1305-prfsha384-prfsha256-prfsha512-{_GROUPS}", 1),
-    parse_ike_proposal(f"aes256-aes128-sha384-sha256-sha512-{_GROUPS}", 2),
+    parse_ike_proposal(f"{_AEADS}-{_GROUPS}-ke1_mlkem768-ke1_mlkem1024", 1),
+    parse_ike_proposal(f"{_AEADS}-{_GROUPS}", 2),
+    parse_ike_proposal(f"aes256-aes128-sha384-sha256-sha512-{_GROUPS}", 3),
 )
 
 #: The same for ESP. A key exchange is wanted for every Child SA after the first (perfect forward secrecy, RFC 7296

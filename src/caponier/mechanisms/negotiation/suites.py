@@ -12,9 +12,9 @@ from caponier.doi.ikev2 import (
     TransformType,
 )
 from caponier.errors import MisuseError
-from caponier.mechanisms.algorithms.suites import ChildSuite, IkeSuite
+from caponier.mechanisms.algorithms.suites import AdditionalKeyExchanges, ChildSuite, IkeSuite
 from caponier.mechanisms.negotiation.spelling import format_proposal
-from caponier.mechanisms.negotiation.transforms import NONE, Proposal, Transform
+from caponier.mechanisms.negotiation.transforms import ADDITIONAL_KEY_EXCHANGES, NONE, Proposal, Transform
 
 
 def ike_suite(proposal: Proposal) -> IkeSuite:
@@ -34,6 +34,7 @@ def ike_suite(proposal: Proposal) -> IkeSuite:
         integrity=None if integrity is None else IntegrityId(integrity.id),
         prf=PrfId(_one(proposal, TransformType.PRF).id),
         key_exchange=KeyExchangeId(_one(proposal, TransformType.KEY_EXCHANGE).id),
+        additional=_additional(proposal),
     )
 
 
@@ -58,7 +59,14 @@ def child_suite(proposal: Proposal) -> ChildSuite:
         integrity=None if integrity is None else IntegrityId(integrity.id),
         key_exchange=None if key_exchange is None else KeyExchangeId(key_exchange.id),
         esn=_one(proposal, TransformType.SEQUENCE_NUMBERS).id == SequenceNumbersId.PARTIAL_64,
+        additional=_additional(proposal),
     )
+
+
+def _additional(proposal: Proposal) -> AdditionalKeyExchanges:
+    """The additional key exchanges but for those that are NONE, in their order (RFC 9370 section 2.2.2)."""
+    chosen = ((kind, _some(proposal, kind)) for kind in ADDITIONAL_KEY_EXCHANGES)
+    return tuple((kind, KeyExchangeId(transform.id)) for kind, transform in chosen if transform is not None)
 
 
 def _require(proposal: Proposal, *protocols: ProtocolId) -> None:

@@ -21,6 +21,9 @@ NONE = 0  #: In the types that know it: no algorithm of this type (AUTH_NONE, ke
 ADDITIONAL_KEY_EXCHANGES = tuple(map(TransformType, range(6, 13)))
 KEY_EXCHANGES = (TransformType.KEY_EXCHANGE, *ADDITIONAL_KEY_EXCHANGES)
 
+#: Key exchange methods that a quantum computer does not break.
+QUANTUM_SAFE = frozenset((KeyExchangeId.ML_KEM_512, KeyExchangeId.ML_KEM_768, KeyExchangeId.ML_KEM_1024))
+
 #: "A proposal MAY omit the optional types if the only value for them it will accept is NONE" (section 3.3.3).
 #: For IKE the integrity type is among the optional ones, as AEAD ciphers come without it (RFC 5282 section 8).
 MANDATORY_TYPES: Mapping[int, tuple[TransformType, ...]] = MappingProxyType(
@@ -116,6 +119,40 @@ def without_key_exchange(proposal: Proposal) -> Proposal:
     """
     kept = tuple(transform for transform in proposal.transforms if transform.type not in KEY_EXCHANGES)
     return replace(proposal, transforms=kept)
+
+
+def without_additional(proposals: Iterable[Proposal]) -> tuple[Proposal, ...]:
+    """What is left of proposals where no additional key exchange can be done: those that can do without, and do.
+
+    A peer that does not know IKE_INTERMEDIATE cannot have it in IKE_SA_INIT (RFC 9370 section 2.2.1).
+    """
+    return tuple(
+        replace(proposal, transforms=tuple(each for each in proposal.transforms if not _is_additional(each)))
+        for proposal in proposals
+        if all(
+            NONE in {transform.id for transform in proposal.of(kind)}
+            for kind in proposal.types.intersection(ADDITIONAL_KEY_EXCHANGES)
+        )
+    )
+
+
+def with_one_key_exchange(proposal: Proposal) -> Proposal:
+    """The same without its additional key exchanges."""
+    return replace(
+        proposal, transforms=tuple(each for each in proposal.transforms if each.type not in ADDITIONAL_KEY_EXCHANGES)
+    )
+
+
+def _is_additional(transform: Transform) -> bool:
+    return transform.type in ADDITIONAL_KEY_EXCHANGES and transform.id != NONE
+
+
+def is_quantum_safe(proposal: Proposal) -> bool:
+    """Whether every choice from a proposal has a key exchange that a quantum computer does not break."""
+    return any(
+        {transform.id for transform in proposal.of(kind)} <= QUANTUM_SAFE
+        for kind in proposal.types.intersection(KEY_EXCHANGES)
+    )
 
 
 def goes_with(transform: Transform, chosen: Iterable[Transform]) -> bool:

@@ -44,6 +44,7 @@ class ChildSaStatus:
     remote: tuple[str, ...]
     encapsulated: bool
     since: float  #: instant of installation
+    quantum_safe: tuple[str, ...] = ()  #: by what its keys withstand a quantum computer: ``ML-KEM-768``, ``PPK``
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class IkeSaStatus:
     last_heard: float  #: instant of the last authenticated message from the peer, as far as we looked
     transmissions: int  #: of our request that is out; 0 where none is
     children: tuple[ChildSaStatus, ...]
+    quantum_safe: tuple[str, ...] = ()  #: the same of its own messages; a PPK protects those only after a rekeying
 
 
 @dataclass(frozen=True, slots=True)

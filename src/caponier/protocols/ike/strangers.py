@@ -173,6 +173,7 @@ class Strangers:
             keys = derive_ike_keys(answer.suite, shared, answer.result.ni, answer.result.nr, sa.spi_i, sa.spi_r)
         response = sa.seal(ExchangeType.IKE_SA_INIT, is_response=True, message_id=0, payloads=answer.payloads)
         sa.adopt_keys(answer.suite, keys)
+        sa.begin_intermediate(answer.suite)
         sa.responses.remember(octets, response)
         sa.timers.set(Timer.HALF_OPEN, now + home.settings.limits.half_open_seconds)
         self._embryos[_digest(octets)] = sa

@@ -16,7 +16,7 @@ know, which section 2.5 has answered in clear messages too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar, get_args
 
 from caponier.doi.ikev2 import ExchangeType, NotifyType, PayloadType
@@ -57,11 +57,13 @@ class Message:
         header: as received.
         payloads: in their order. Of a protected message those from inside the Encrypted payload.
         is_protected: whether the checksum of an Encrypted payload has verified over all of it.
+        covered: of an IKE_INTERMEDIATE message, what AUTH covers of it (see :func:`covered_octets`).
     """
 
     header: Header
     payloads: tuple[Payload, ...]
     is_protected: bool = False
+    covered: bytes = field(default=b"", compare=False, repr=False)
 
     @property
     def spi_i(self) -> bytes:
@@ -200,10 +202,36 @@ def open_message(octets: bytes, cipher: MessageCipher) -> Message:
     plaintext = cipher.open(octets[: len(octets) - len(protected)], protected)
     for frame in outer:
         _require_known_if_critical(frame)
-    payloads = _decode_chain(Reader(_remove_padding(plaintext), "Encrypted payload"), sealed.next_payload)
+    content = _remove_padding(plaintext)
+    payloads = _decode_chain(Reader(content, "Encrypted payload"), sealed.next_payload)
     if any(payload.TYPE in _SEALED for payload in payloads):
         raise WireError("an Encrypted payload inside of an Encrypted payload", section="RFC 7296 section 3.1")
-    return Message(header, payloads, is_protected=True)
+    covered = b""
+    if header.exchange == ExchangeType.IKE_INTERMEDIATE:
+        covered = covered_octets(octets[: len(octets) - len(protected)], content)
+    return Message(header, payloads, is_protected=True, covered=covered)
+
+
+def covered_octets(associated: bytes, content: bytes) -> bytes:
+    """``IntAuth_*A | IntAuth_*P`` of one IKE_INTERMEDIATE message (RFC 9242 section 3.3.2).
+
+    Both lengths are "adjusted so that they don't count the lengths of Initialization Vector, Integrity Checksum Data,
+    Padding, and Pad Length". A message that came in fragments is put together first.
+
+    Args:
+        associated: from the first octet of the header through the Encrypted payload's generic header.
+        content: the payloads inside, as plaintext, without padding.
+    """
+    w = Writer().octets(associated).octets(content)
+    w.patch_u32(HEADER_LENGTH - 4, len(w))
+    w.patch_u16(len(associated) - 2, _GENERIC_HEADER_LENGTH + len(content))
+    return w.finish()
+
+
+def covered_by(header: Header, payloads: Sequence[Payload]) -> bytes:
+    """The same for a message that we are about to seal."""
+    content = _encode_chain(payloads)
+    return covered_octets(encode_message(header, [Encrypted(_first_type(payloads), b"")]), content)
 
 
 def encode_message(header: Header, payloads: Sequence[Payload]) -> bytes:

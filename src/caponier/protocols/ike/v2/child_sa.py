@@ -43,6 +43,7 @@ class ChildRecord:
         successor: what has replaced it.
         rekey_at: instant of the next attempt to replace it: its time is nearly over, or the peer said "not now".
         ends_at: instant at which it is deleted.
+        quantum_safe: by what its keys withstand a quantum computer.
         rival: what the peer made to replace it while we were doing the same (RFC 7296 section 2.8.1).
     """
 
@@ -54,6 +55,7 @@ class ChildRecord:
     successor: ChildRecord | None = None
     rekey_at: float | None = None
     ends_at: float | None = None
+    quantum_safe: tuple[str, ...] = ()
     rival: Replacement | None = None
 
     @property
@@ -79,6 +81,7 @@ class ChildRecord:
             remote=tuple(map(format_selector, child.remote)),
             encapsulated=child.path.encapsulated,
             since=self.since,
+            quantum_safe=self.quantum_safe,
         )
 
 
@@ -305,7 +308,8 @@ def install(
         raise
     finally:
         keys.wipe()
-    record = ChildRecord(child, suite, sa.now)
+    methods = () if suite.key_exchange is None else (suite.key_exchange, *suite.additional_methods)
+    record = ChildRecord(child, suite, sa.now, quantum_safe=sa.quantum.of_child(*methods))
     sa.children.add(record)
     return record
 

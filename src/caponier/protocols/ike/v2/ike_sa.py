@@ -36,18 +36,20 @@ from caponier.protocols.ike.events import (
     Role,
 )
 from caponier.protocols.ike.messages.header import Header
-from caponier.protocols.ike.messages.message import Message, decode_message, encode_message
+from caponier.protocols.ike.messages.message import Message, covered_by, decode_message, encode_message
 from caponier.protocols.ike.messages.payloads import Delete, Notify, Payload
 from caponier.protocols.ike.messages.rules import check, rekeys_ike
 from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
 from caponier.protocols.ike.policy import Connection, Retransmission
 from caponier.protocols.ike.v2.children import Children
 from caponier.protocols.ike.v2.host import Answer, Host, Repertoire
+from caponier.protocols.ike.v2.intermediate import Intermediate
 from caponier.protocols.ike.v2.lanes import RequestLane, ResponseLane
 from caponier.protocols.ike.v2.lifecycle import Phase, Verdict, verdict_on_ours, verdict_on_theirs
 from caponier.protocols.ike.v2.nat import Nat
 from caponier.protocols.ike.v2.protection import Protection
 from caponier.protocols.ike.v2.pulse import Pulse
+from caponier.protocols.ike.v2.quantum import QuantumSafety
 from caponier.protocols.ike.v2.reaction import Action, is_passing, notify_of, reaction
 from caponier.protocols.ike.v2.steps import Instruction, Outcome, Perform, Returned, Task
 from caponier.protocols.ike.v2.succession import Succession
@@ -117,6 +119,8 @@ class IkeSa:
         self.init_sent = b""  #: our last IKE_SA_INIT message, which our AUTH covers
         self.init_received = b""  #: the peer's
         self.init_result: InitResult | None = None  #: a responder's, between its two initial exchanges
+        self.intermediate = Intermediate()  #: what lies between the two initial exchanges
+        self.quantum = QuantumSafety()
         self.peer: PeerAuthenticated | None = None
         self.local_auth = ""  #: how we proved ourselves, for the status
         self.children = Children(self, repertoire)
@@ -228,6 +232,7 @@ class IkeSa:
             since=self.began if since is None else since,
             last_heard=self.last_heard,
             transmissions=self.requests.transmissions,
+            quantum_safe=self.quantum.messages,
             children=tuple(record.status for record in self.children),
         )
 
@@ -249,6 +254,8 @@ class IkeSa:
         if exchange == ExchangeType.IKE_SA_INIT:
             self.init_sent = encode_message(header, payloads)
             return self.init_sent
+        if exchange == ExchangeType.IKE_INTERMEDIATE:
+            self.intermediate.sent = covered_by(header, payloads)
         return self.protector.seal(header, payloads)
 
     def transmit(self, octets: bytes) -> None:
@@ -283,6 +290,11 @@ class IkeSa:
     def adopt_keys(self, suite: IkeSuite, keys: IkeKeys) -> None:
         """From here on messages are protected."""
         self.protection = Protection(suite, keys, self.role, self.host.rng)
+
+    def begin_intermediate(self, suite: IkeSuite) -> None:
+        """IKE_SA_INIT is done: what is to come before IKE_AUTH is known."""
+        self.intermediate = Intermediate(suite.additional_methods)
+        self.quantum = QuantumSafety().with_methods(suite.key_exchange)
 
     def establish(self, peer: PeerAuthenticated, local_auth: str) -> None:
         """Both sides are proven; ``peer`` is the evidence."""

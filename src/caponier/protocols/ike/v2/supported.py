@@ -66,6 +66,7 @@ NOTIFIES = frozenset(
         NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED,
         NotifyType.REKEY_SA,
         NotifyType.SIGNATURE_HASH_ALGORITHMS,
+        NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED,
     )
 )
 
@@ -93,7 +94,7 @@ _SPOKEN: Mapping[type[OpenEnum], frozenset[int]] = MappingProxyType(
         ),
         ProtocolId: frozenset((ProtocolId.NONE, ProtocolId.IKE, ProtocolId.ESP)),
         NotifyType: NOTIFIES,
-        TransformType: frozenset(_TRANSFORMS.values()),
+        TransformType: frozenset((*_TRANSFORMS.values(), *map(TransformType, range(6, 13)))),
         TransformAttributeType: frozenset((TransformAttributeType.KEY_LENGTH,)),
         IdType: frozenset(
             (

@@ -117,7 +117,7 @@ def _octets(sa: IkeSa, init: InitResult, id_body: bytes, *, ours: bool) -> bytes
     keys, function = sa.protector.keys, prf(sa.protector.suite.prf)
     message = sa.init_sent if ours else sa.init_received
     nonce, sk_p = (init.nr, keys.sk_pi) if is_initiators else (init.ni, keys.sk_pr)
-    return signed_octets(message, nonce, function, sk_p, id_body)
+    return signed_octets(message, nonce, function, sk_p, id_body, sa.intermediate.int_auth())
 
 
 def _verify(
@@ -356,6 +356,7 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
         AuthenticationFailed: the peer is not let in.
     """
     init = sa.require_init()
+    sa.intermediate.require_complete()
     identification = message.optional(IdentificationInitiator)
     if identification is None or message.optional(Authentication) is None:
         raise AuthenticationFailed(

@@ -19,6 +19,7 @@ from caponier.errors import (
     UnexpectedMessage,
     WireError,
 )
+from caponier.mechanisms.algorithms import catalog
 from caponier.mechanisms.algorithms.catalog import key_exchange
 from caponier.mechanisms.algorithms.key_exchange import KeyPair
 from caponier.mechanisms.authentication.evidence import PeerAuthenticated
@@ -254,8 +255,8 @@ def _answer_key_exchange(
     public = message.optional(KeyExchange)
     if public is None or public.group != group:
         raise InvalidKe(f"the KE payload is not of {group.name}, which we choose", wanted=int(group))
-    pair = key_exchange(group).generate(sa.host.rng)
-    return (KeyExchange(group, pair.public),), pair.derive_shared(public.public)
+    ours, shared = catalog.respond(group, sa.host.rng, public.public)
+    return (KeyExchange(group, ours),), shared
 
 
 def _proven(sa: IkeSa) -> PeerAuthenticated:

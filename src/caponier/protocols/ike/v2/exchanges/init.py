@@ -14,14 +14,16 @@ from caponier.errors import (
     PeerRejected,
     WireError,
 )
+from caponier.mechanisms.algorithms import catalog
 from caponier.mechanisms.algorithms.catalog import key_exchange, prf
 from caponier.mechanisms.algorithms.key_exchange import KeyPair
 from caponier.mechanisms.algorithms.suites import IkeSuite
 from caponier.mechanisms.authentication.certificates import CertificateTrust, authority_hashes
 from caponier.mechanisms.authentication.signatures import SUPPORTED_HASHES
 from caponier.mechanisms.keys.schedule import derive_ike_keys
-from caponier.mechanisms.negotiation.proposals import Proposal, accept, format_proposals, select
+from caponier.mechanisms.negotiation.proposals import Proposal, accept, format_proposals, select, without_additional
 from caponier.mechanisms.negotiation.suites import ike_suite
+from caponier.mechanisms.negotiation.transforms import ADDITIONAL_KEY_EXCHANGES
 from caponier.octets import Secret
 from caponier.protocols.ike.messages.message import Message
 from caponier.protocols.ike.messages.payloads import (
@@ -112,6 +114,7 @@ class IkeSaInitRequest:
             KeyExchange(self.group, self.pair.public),
             Nonce(self.ni),
             *nat,
+            *((Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED),) if wants_intermediate(self.connection) else ()),
             _hashes_notify(),
         )
 
@@ -154,6 +157,12 @@ class IkeSaInitRequest:
                 f"the peer answers with {public.group} where we sent {self.group}",
                 field="key exchange method",
                 section="RFC 7296 section 1.2",
+            )
+        if suite.additional and reply.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is None:
+            raise WireError(
+                "the peer chose additional key exchanges, and does not say that it knows IKE_INTERMEDIATE",
+                field="INTERMEDIATE_EXCHANGE_SUPPORTED",
+                section="RFC 9370 section 2.2.1",
             )
         nr = reply.one(Nonce).data
         require_nonce(nr, suite)
@@ -214,6 +223,7 @@ def _adopt(sa: IkeSa, reply: IkeSaInitReply, ni: bytes) -> None:
     if sa.nat.encapsulates:
         sa.path = floated(sa.path, sa.host.settings.ports)
     sa.adopt_keys(reply.suite, keys)
+    sa.begin_intermediate(reply.suite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +257,11 @@ def respond(sa: IkeSa, message: Message) -> InitAnswer:
         InvalidKe: the KE payload is of another group than we choose.
         WireError: a nonce or a public value that must not be.
     """
-    chosen, candidates = _select(sa.candidates, message.one(SecurityAssociation).proposals)
+    offered: Sequence[Proposal] = message.one(SecurityAssociation).proposals
+    knows_intermediate = message.notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED) is not None
+    if not knows_intermediate:
+        offered = without_additional(offered)
+    chosen, candidates = _select(sa.candidates, offered)
     suite = ike_suite(chosen)
     public, ni = message.one(KeyExchange), message.one(Nonce).data
     if public.group != suite.key_exchange:
@@ -256,14 +270,16 @@ def respond(sa: IkeSa, message: Message) -> InitAnswer:
         )
     require_nonce(ni, suite)
     rng = sa.host.rng
-    nr, pair = rng(NONCE_LENGTH), key_exchange(suite.key_exchange).generate(rng)
+    nr = rng(NONCE_LENGTH)
+    ours, shared = catalog.respond(suite.key_exchange, rng, public.public)
     forced = any(map(_forces, candidates))
     payloads: tuple[Payload, ...] = (
         SecurityAssociation((replace(chosen, spi=b""),)),
-        KeyExchange(suite.key_exchange, pair.public),
+        KeyExchange(suite.key_exchange, ours),
         Nonce(nr),
         *detection_notifies(sa.spi_i, sa.spi_r, sa.path, is_forced=forced, rng=rng),
         *certificate_requests(candidates),
+        *((Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED),) if suite.additional else ()),
         _hashes_notify(),
     )
     return InitAnswer(
@@ -271,7 +287,7 @@ def respond(sa: IkeSa, message: Message) -> InitAnswer:
         candidates=candidates,
         result=InitResult(ni, nr, peer_hashes(message)),
         suite=suite,
-        shared=pair.derive_shared(public.public),
+        shared=shared,
         nat=Nat.detect(message, sa.path, is_forced=forced),
     )
 
@@ -343,6 +359,11 @@ def certificate_requests(connections: Sequence[Connection]) -> tuple[Certificate
 def _hashes_notify() -> Notify:
     data = b"".join(int(each).to_bytes(2) for each in SUPPORTED_HASHES)
     return Notify(NotifyType.SIGNATURE_HASH_ALGORITHMS, data=data)
+
+
+def wants_intermediate(connection: Connection) -> bool:
+    """Whether anything may be exchanged between IKE_SA_INIT and IKE_AUTH."""
+    return any(proposal.types.intersection(ADDITIONAL_KEY_EXCHANGES) for proposal in connection.proposals)
 
 
 def _forces(connection: Connection) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from caponier.doi.ikev2 import ExchangeType
 from caponier.protocols.ike.policy import Connection
 from caponier.protocols.ike.v2.child_sa import first_policy
-from caponier.protocols.ike.v2.exchanges import auth, init
+from caponier.protocols.ike.v2.exchanges import auth, init, intermediate
 from caponier.protocols.ike.v2.exchanges.create_child import create_child
 from caponier.protocols.ike.v2.lanes import Exchange
 from caponier.protocols.ike.v2.steps import Step
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 
 def connect(sa: IkeSa, connection: Connection) -> Exchange:
-    """IKE_SA_INIT and IKE_AUTH with the first Child SA; the further ones follow."""
+    """IKE_SA_INIT, IKE_INTERMEDIATE where it was agreed on, and IKE_AUTH with the first Child SA; the further ones follow."""
     return Exchange(ExchangeType.IKE_SA_INIT, lambda: _connect(sa, connection), sa.exchange_failed)
 
 
 def _connect(sa: IkeSa, connection: Connection) -> Step[None]:
     result = yield from init.initiate(sa, connection)
+    yield from intermediate.initiate(sa, connection, result)
     first = first_policy(sa, connection)
     yield from auth.initiate(sa, connection, first, result)
     for policy in connection.children:

@@ -24,11 +24,12 @@ from caponier.errors import (
     UnexpectedMessage,
     WireError,
 )
+from caponier.mechanisms.algorithms import catalog
 from caponier.mechanisms.algorithms.catalog import key_exchange, prf
 from caponier.mechanisms.algorithms.key_exchange import KeyPair
 from caponier.mechanisms.algorithms.suites import IkeSuite
 from caponier.mechanisms.keys.schedule import derive_rekeyed_ike_keys
-from caponier.mechanisms.negotiation.proposals import Proposal, accept, format_proposals, select
+from caponier.mechanisms.negotiation.proposals import Proposal, accept, format_proposals, select, with_one_key_exchange
 from caponier.mechanisms.negotiation.suites import ike_suite
 from caponier.octets import Secret
 from caponier.protocols.ike.events import Role
@@ -112,7 +113,7 @@ def _without_ours(sa: IkeSa) -> None:
 def _negotiate(sa: IkeSa, connection: Connection) -> Step[Heir]:
     spi = sa.host.fresh_spi()
     offered = tuple(
-        replace(proposal, number=number, spi=spi) for number, proposal in enumerate(connection.proposals, start=1)
+        replace(proposal, number=number, spi=spi) for number, proposal in enumerate(_proposals(connection), start=1)
     )
     group = groups_of(offered)[0]
     for _ in range(MAX_ATTEMPTS):
@@ -167,21 +168,18 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
         raise TemporaryFailure("the peer rekeys the IKE SA while a request of ours is out: its answer would be lost")
     if sa.succession.theirs is not None:
         raise TemporaryFailure("the peer rekeys the IKE SA, which has its successor already")
-    chosen = select(message.one(SecurityAssociation).proposals, connection.proposals)
+    chosen = select(message.one(SecurityAssociation).proposals, _proposals(connection))
     _require_spi(chosen)
     suite, public, ni = ike_suite(chosen), message.one(KeyExchange), message.one(Nonce).data
     if public.group != suite.key_exchange:
         raise InvalidKe(f"the KE payload is of {public.group}", wanted=int(suite.key_exchange))
     require_nonce(ni, suite)
-    spi, nr, pair = (
-        sa.host.fresh_spi(),
-        sa.host.rng(NONCE_LENGTH),
-        key_exchange(suite.key_exchange).generate(sa.host.rng),
-    )
-    with pair.derive_shared(public.public) as shared:
+    spi, nr = sa.host.fresh_spi(), sa.host.rng(NONCE_LENGTH)
+    ours, secret = catalog.respond(suite.key_exchange, sa.host.rng, public.public)
+    with secret as shared:
         theirs = _heir(sa, Role.RESPONDER, suite, shared, (ni, nr), (chosen.spi, spi))
     answer = SecurityAssociation((replace(chosen, spi=spi),))
-    payloads = (answer, Nonce(nr), KeyExchange(suite.key_exchange, pair.public))
+    payloads = (answer, Nonce(nr), KeyExchange(suite.key_exchange, ours))
     return Answer(payloads, lambda: sa.succession.offered(theirs))
 
 
@@ -191,7 +189,14 @@ def _heir(
     """The successor, with its keys (section 2.18). Nonces and SPIs: the new initiator's, then the new responder's."""
     old = sa.protector
     keys = derive_rekeyed_ike_keys(suite, prf(old.suite.prf), old.keys.sk_d, shared, *nonces, *spis)
-    return Heir(sa.host.succeed(sa, role, spis, suite, keys), min(nonces))
+    heir = sa.host.succeed(sa, role, spis, suite, keys)
+    heir.quantum = sa.quantum.of_successor(suite.key_exchange)
+    return Heir(heir, min(nonces))
+
+
+def _proposals(connection: Connection) -> tuple[Proposal, ...]:
+    """What we want of a successor: one key exchange. The additional ones are in SK_d, and so in the new keys, already."""
+    return tuple(dict.fromkeys(replace(with_one_key_exchange(each), number=1) for each in connection.proposals))
 
 
 def _require_spi(chosen: Proposal) -> None:
