@@ -34,6 +34,7 @@ from caponier.daemon.config.schema import (
     File,
     LocalTable,
     PolicyTable,
+    PpkTable,
     RemoteTable,
     RetransmissionTable,
 )
@@ -159,12 +160,13 @@ def _make_what_it_names(file: Mapping[str, Any], directory: Path, monkeypatch: p
     pair = ecdsa_pair()
     for connection in file["connection"].values():
         local, remote = connection["local"], connection["remote"]
-        for secret in filter(None, (local.get("secret"), remote.get("secret"))):
+        ppk = connection.get("ppk", {})
+        for secret in filter(None, (local.get("secret"), remote.get("secret"), ppk.get("secret"))):
             kind, _, name = secret.partition(":")
             if kind == "env":
                 monkeypatch.setenv(name, "a secret between the two")
             else:
-                _write(directory / name, b"a secret between the two\n")
+                _write(directory / name, b"a secret between the two of them\n")
         ours = "ours" if local.get("id") == "gw1.example.com" else "theirs"
         for name, content in (
             (local.get("certificate"), pair[f"{ours}.pem"]),
@@ -199,6 +201,7 @@ TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("## [connection.NAME]", ConnectionTable),
     ("## [connection.NAME.local]", LocalTable),
     ("## [connection.NAME.remote]", RemoteTable),
+    ("## [connection.NAME.ppk]", PpkTable),
     ("## [connection.NAME.child.CHILD]", ChildTable),
 )
 

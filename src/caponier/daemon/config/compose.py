@@ -8,7 +8,7 @@ from pathlib import Path
 
 from caponier.daemon.config.attempts import Attempts, Complaints
 from caponier.daemon.config.compose_child import compose_child, compose_proposals
-from caponier.daemon.config.compose_quantum import compose_quantum_safe
+from caponier.daemon.config.compose_quantum import compose_ppk, compose_quantum_safe
 from caponier.daemon.config.schema import ConnectionTable, DaemonTable, RetransmissionTable
 from caponier.daemon.config.secrets import read_file, read_private_file, read_secret
 from caponier.errors import ConfigError
@@ -87,6 +87,7 @@ class _Composer:
             self._attempts, table.proposals, parse_ike_proposal, DEFAULT_IKE_PROPOSALS, allow_weak=table.allow_weak
         )
         proposals = compose_quantum_safe(self._attempts, table, proposals)
+        ppk = compose_ppk(self._attempts, table, self._directory)
         children = self._children(local, remote)
         self._check_start(remote)
         if local is None or remote is None:
@@ -103,6 +104,7 @@ class _Composer:
             liveness=table.liveness or None,
             rekey=table.rekey_time or None,
             nat_keepalive=table.nat_keepalive or None,
+            ppk=ppk,
             attachment=Attachment(table.interface, table.interface is None if table.routes is None else table.routes),
         )
 

@@ -96,6 +96,14 @@ class ChildTable(Table):
     life_time: Seconds = Field(default=0.0, description="seconds after which it is deleted; 0 for never")
 
 
+class PpkTable(Table):
+    """``[connection.NAME.ppk]``: a postquantum preshared key."""
+
+    id: str = Field(min_length=1, max_length=64, description="what both sides call it")
+    secret: str = Field(description='the key: "file:PATH" or "env:NAME", at least 32 octets')
+    required: bool = Field(default=True, description="whether the peer may do without it")
+
+
 class ConnectionTable(Table):
     """``[connection.NAME]``: a peer and what we want with it."""
 
@@ -108,6 +116,7 @@ class ConnectionTable(Table):
     quantum_safe: Literal["preferred", "required"] = Field(
         default="preferred", description="whether a peer without post-quantum key exchange is let in"
     )
+    ppk: PpkTable | None = Field(default=None, description="a postquantum preshared key, besides how we authenticate")
     start: Literal["boot", "on-demand", "manual"] = Field(default="manual", description="when it comes up")
     while_down: Literal["discard", "pass"] | None = Field(
         default=None, description="its packets while there is no SA: dropped, or sent in clear; by start when left out"

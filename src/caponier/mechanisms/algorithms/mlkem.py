@@ -1,4 +1,4 @@
-"""ML-KEM as a key exchange method (FIPS 203, draft-ietf-ipsecme-ikev2-mlkem).
+"""ML-KEM as a key exchange method (FIPS 203, draft-ietf-ipsecme-ikev2-mlkem, for RFC 9370).
 
 A key encapsulation is not symmetric: the initiator sends an encapsulation key, the responder a ciphertext made with it.
 Nothing tells whether a ciphertext was genuine: a forged one leads to a secret that nobody else has (FIPS 203 section 7.3).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from caponier.errors import MisuseError
 from caponier.mechanisms.algorithms.catalog import cipher, integrity, prf
@@ -140,6 +140,18 @@ def derive_further_ike_keys(
         spi_r: the responder's.
     """
     return derive_rekeyed_ike_keys(suite, prf(suite.prf), sk_d, shared, ni, nr, spi_i, spi_r)
+
+
+def mix_ppk(function: PrfAlgorithm, ppk: Secret, keys: IkeKeys) -> IkeKeys:
+    """The keys of an IKE SA after a postquantum preshared key was mixed in (RFC 8784 section 3).
+
+    ``SK_d = prf+ (PPK, SK_d')``, and SK_pi and SK_pr in the same way; the other four stay, and are shared with ``keys``.
+    """
+
+    def mixed(key: Secret) -> Secret:
+        return prf_plus(function, ppk, key.expose(), len(key))
+
+    return replace(keys, sk_d=mixed(keys.sk_d), sk_pi=mixed(keys.sk_pi), sk_pr=mixed(keys.sk_pr))
 
 
 def _expand(suite: IkeSuite, function: PrfAlgorithm, skeyseed: Secret, seed: bytes) -> IkeKeys:

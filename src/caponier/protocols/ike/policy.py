@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from caponier.doi.ikev2 import ProtocolId
 from caponier.mechanisms.authentication.certificates import CertificateCredential, CertificateTrust
 from caponier.mechanisms.authentication.identity import Identity, IdentityPattern
+from caponier.mechanisms.authentication.ppk import Ppk
 from caponier.mechanisms.authentication.psk import PresharedKey
 from caponier.mechanisms.negotiation.proposals import Proposal
 from caponier.mechanisms.negotiation.selectors import TrafficSelector
@@ -185,6 +186,7 @@ class Connection:
         attachment: where its packets enter and leave the system.
         nat_keepalive: seconds without a packet of ours after which the mapping of a NAT before us is refreshed (RFC 3948
             section 4); None for never.
+        ppk: a postquantum preshared key, mixed into the keys (RFC 8784); None for none.
     """
 
     name: str
@@ -199,6 +201,7 @@ class Connection:
     rekey: float | None = 4 * 3600.0
     attachment: Attachment = Attachment()
     nat_keepalive: float | None = 20.0  #: "The default keepalive interval SHOULD be 20 seconds", RFC 3948 section 4
+    ppk: Ppk | None = None
 
 
 @dataclass(frozen=True, slots=True)

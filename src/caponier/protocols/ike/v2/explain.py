@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from caponier.doi.ikev2 import ExchangeType, NotifyType
 from caponier.errors import PeerRejected
@@ -82,6 +82,13 @@ _CHILD: dict[int, Meaning] = {
 
 
 def _authentication_failed(connection: Connection) -> Meaning:
+    meaning = _proof_failed(connection)
+    if connection.ppk is None:
+        return meaning
+    return replace(meaning, hint=f"{meaning.hint} Does the peer have the same PPK, under the same id?")
+
+
+def _proof_failed(connection: Connection) -> Meaning:
     if isinstance(connection.local.credential, PresharedKey):
         return Meaning(
             f"the peer does not accept our proof that we are {connection.local.identity.text}",

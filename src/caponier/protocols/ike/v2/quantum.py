@@ -41,6 +41,10 @@ class QuantumSafety:
         """After a PPK was mixed into SK_d (RFC 8784 section 3)."""
         return replace(self, derived=_union(self.derived, (PPK,)))
 
+    @property
+    def has_ppk(self) -> bool:
+        return PPK in self.derived
+
     def of_successor(self, *methods: KeyExchangeId) -> QuantumSafety:
         """Of the IKE SA that replaces this one: its keys come of SK_d (RFC 7296 section 2.18)."""
         return QuantumSafety(self.derived, self.derived).with_methods(*methods)

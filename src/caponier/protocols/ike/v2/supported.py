@@ -66,6 +66,9 @@ NOTIFIES = frozenset(
         NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED,
         NotifyType.REKEY_SA,
         NotifyType.SIGNATURE_HASH_ALGORITHMS,
+        NotifyType.USE_PPK,
+        NotifyType.PPK_IDENTITY,
+        NotifyType.NO_PPK_AUTH,
         NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED,
     )
 )

@@ -24,6 +24,7 @@ from caponier.mechanisms.authentication.signatures import (
     verify_signature,
 )
 from caponier.mechanisms.authentication.signed_octets import signed_octets
+from caponier.mechanisms.keys.schedule import IkeKeys
 from caponier.mechanisms.negotiation.pad import PadEntry, authorized_entry
 from caponier.mechanisms.negotiation.proposals import Proposal, accept, without_key_exchange
 from caponier.mechanisms.negotiation.selectors import TrafficSelector, is_subset
@@ -42,6 +43,7 @@ from caponier.protocols.ike.messages.payloads import (
     VendorId,
 )
 from caponier.protocols.ike.policy import ChildPolicy, Connection, Mode
+from caponier.protocols.ike.v2 import ppk
 from caponier.protocols.ike.v2.child_sa import (
     Agreement,
     agree,
@@ -121,14 +123,34 @@ def _octets(sa: IkeSa, init: InitResult, id_body: bytes, *, ours: bool) -> bytes
 
 
 def _verify(
-    sa: IkeSa, connection: Connection, init: InitResult, message: Message, identity: Identity, id_body: bytes
+    sa: IkeSa,
+    connection: Connection,
+    init: InitResult,
+    message: Message,
+    authentication: Authentication,
+    identification: IdentificationInitiator | IdentificationResponder,
 ) -> PeerAuthenticated:
     """Verify the peer's AUTH payload by what its connection demands (section 2.15).
 
     Raises:
         AuthenticationFailed: it proves nothing.
     """
-    authentication = message.one(Authentication)
+    try:
+        return _verify_proof(sa, connection, init, message, authentication, identification)
+    except AuthenticationFailed as error:
+        ppk.suspect(sa, error)
+        raise
+
+
+def _verify_proof(
+    sa: IkeSa,
+    connection: Connection,
+    init: InitResult,
+    message: Message,
+    authentication: Authentication,
+    identification: IdentificationInitiator | IdentificationResponder,
+) -> PeerAuthenticated:
+    identity, id_body = identification.identity, identification.body
     octets = _octets(sa, init, id_body, ours=False)
     match connection.remote.requirement:
         case PresharedKey() as key:
@@ -193,6 +215,7 @@ class IkeAuthRequest:
     policy: ChildPolicy
     identification: IdentificationInitiator
     proof: Proof
+    ppk: tuple[Notify, ...]
     offered: tuple[Proposal, ...]
     is_only: bool  #: whether the peer may forget other IKE SAs with us (INITIAL_CONTACT, section 2.4)
 
@@ -213,6 +236,7 @@ class IkeAuthRequest:
             SecurityAssociation(self.offered),
             TrafficSelectorsInitiator(self.policy.local),
             TrafficSelectorsResponder(self.policy.remote),
+            *self.ppk,
             *preference(self.connection),
         )
 
@@ -234,12 +258,13 @@ def initiate(sa: IkeSa, connection: Connection, policy: ChildPolicy, init: InitR
         AuthenticationFailed: the peer did not prove who it is.
     """
     me = IdentificationInitiator(connection.local.identity)
-    proof = yield from _prove(sa, connection, init, me.body)
+    proof, plain, ppk_notifies = yield from _prove_with_ppk(sa, connection, init, me.body)
     with (yield from allocate_spi(policy.protocol, sa.give_back)) as spi:
         offered = offer([without_key_exchange(each) for each in policy.proposals], spi)
         is_only = not sa.host.has_peer(sa)
-        reply = yield from request(IkeAuthRequest(connection, policy, me, proof, offered, is_only))
+        reply = yield from request(IkeAuthRequest(connection, policy, me, proof, ppk_notifies, offered, is_only))
         try:
+            ppk.conclude(sa, connection, plain, reply)
             peer = _authenticate_responder(sa, connection, init, reply)
         except PeerError as error:
             yield from _take_leave(sa, error)
@@ -249,13 +274,31 @@ def initiate(sa: IkeSa, connection: Connection, policy: ChildPolicy, init: InitR
         yield from _first_child(sa, peer, policy, offered, spi, init, reply)
 
 
+def _prove_with_ppk(
+    sa: IkeSa, connection: Connection, init: InitResult, id_body: bytes
+) -> Step[tuple[Proof, IkeKeys | None, tuple[Notify, ...]]]:
+    """Prove ourselves with the PPK mixed in where both sides have one, and besides without it where we may do without.
+
+    Returns:
+        The proof, the keys without the PPK, and ``N(PPK_IDENTITY, PPK_ID), [N(NO_PPK_AUTH)]`` (RFC 8784 section 3).
+    """
+    if connection.ppk is None or not init.uses_ppk:
+        return (yield from _prove(sa, connection, init, id_body)), None, ()
+    notifies = [Notify(NotifyType.PPK_IDENTITY, data=connection.ppk.identity)]
+    if not connection.ppk.required:
+        without = yield from _prove(sa, connection, init, id_body)
+        notifies.append(Notify(NotifyType.NO_PPK_AUTH, data=without.authentication.data))
+    plain = ppk.mix(sa, connection.ppk)
+    return (yield from _prove(sa, connection, init, id_body)), plain, tuple(notifies)
+
+
 def _authenticate_responder(sa: IkeSa, connection: Connection, init: InitResult, reply: Message) -> PeerAuthenticated:
     identification = reply.one(IdentificationResponder)
     identity = identification.identity
     entry: PadEntry[Identity, Connection] = PadEntry(connection.remote.identity, (), connection)
     authorized_entry((entry,), identity)
     _require_own_address(sa, connection, identity)
-    return _verify(sa, connection, init, reply, identity, identification.body)
+    return _verify(sa, connection, init, reply, reply.one(Authentication), identification)
 
 
 def _take_leave(sa: IkeSa, error: PeerError) -> Step[None]:
@@ -367,7 +410,8 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
         )
     connection = _connection_for(sa, message, identification.identity)
     sa.connection = connection
-    peer = _verify(sa, connection, init, message, identification.identity, identification.body)
+    authentication = ppk.choose(sa, connection, message, is_agreed=init.uses_ppk)
+    peer = _verify(sa, connection, init, message, authentication, identification)
     me = IdentificationResponder(connection.local.identity)
     proof = yield from _prove(sa, connection, init, me.body)
     if message.notify(NotifyType.INITIAL_CONTACT) is not None:
@@ -376,7 +420,9 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     _heed_preference(sa, connection, message)
     sa.establish(peer, proof.method)
     child = yield from _answer_child(sa, peer, connection, init, message)
-    return Answer((me, *proof.certificates, proof.authentication, *child, *preference(connection)))
+    return Answer(
+        (me, *proof.certificates, proof.authentication, *child, *ppk.confirmation(sa), *preference(connection))
+    )
 
 
 def _connection_for(sa: IkeSa, message: Message, identity: Identity) -> Connection:

@@ -35,6 +35,7 @@ from caponier.protocols.ike.messages.payloads import (
     SecurityAssociation,
 )
 from caponier.protocols.ike.policy import Connection, Encapsulation
+from caponier.protocols.ike.v2 import ppk
 from caponier.protocols.ike.v2.explain import rejected
 from caponier.protocols.ike.v2.nat import Nat, detection_notifies, floated
 from caponier.protocols.ike.v2.steps import Step, request
@@ -55,11 +56,13 @@ class InitResult:
         ni: the initiator's nonce.
         nr: the responder's nonce.
         peer_hashes: over which the peer verifies signatures (RFC 7427 section 4); empty without that extension.
+        uses_ppk: whether both sides want to use a postquantum preshared key (RFC 8784 section 3).
     """
 
     ni: bytes
     nr: bytes
     peer_hashes: frozenset[HashAlgorithm]
+    uses_ppk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class IkeSaInitReply:
     nr: bytes
     nat: Nat
     peer_hashes: frozenset[HashAlgorithm]
+    uses_ppk: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class IkeSaInitRequest:
             Nonce(self.ni),
             *nat,
             *((Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED),) if wants_intermediate(self.connection) else ()),
+            *ppk.announcement((self.connection,)),
             _hashes_notify(),
         )
 
@@ -166,6 +171,7 @@ class IkeSaInitRequest:
             )
         nr = reply.one(Nonce).data
         require_nonce(nr, suite)
+        uses_ppk = ppk.require_agreed(reply, self.connection)
         return IkeSaInitReply(
             spi_r=reply.spi_r,
             suite=suite,
@@ -173,6 +179,7 @@ class IkeSaInitRequest:
             nr=nr,
             nat=Nat.detect(reply, self.sa.path, is_forced=_forces(self.connection)),
             peer_hashes=peer_hashes(reply),
+            uses_ppk=uses_ppk,
         )
 
 
@@ -204,7 +211,7 @@ def initiate(sa: IkeSa, connection: Connection) -> Step[InitResult]:
                 pair = key_exchange(group).generate(sa.host.rng)
             case IkeSaInitReply():
                 _adopt(sa, reply, ni)
-                return InitResult(ni, reply.nr, reply.peer_hashes)
+                return InitResult(ni, reply.nr, reply.peer_hashes, reply.uses_ppk)
             case _:
                 assert_never(reply)
     raise PeerRejected(
@@ -273,6 +280,7 @@ def respond(sa: IkeSa, message: Message) -> InitAnswer:
     nr = rng(NONCE_LENGTH)
     ours, shared = catalog.respond(suite.key_exchange, rng, public.public)
     forced = any(map(_forces, candidates))
+    uses_ppk = ppk.agreed(message, candidates)
     payloads: tuple[Payload, ...] = (
         SecurityAssociation((replace(chosen, spi=b""),)),
         KeyExchange(suite.key_exchange, ours),
@@ -280,12 +288,13 @@ def respond(sa: IkeSa, message: Message) -> InitAnswer:
         *detection_notifies(sa.spi_i, sa.spi_r, sa.path, is_forced=forced, rng=rng),
         *certificate_requests(candidates),
         *((Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED),) if suite.additional else ()),
+        *(ppk.announcement(candidates) if uses_ppk else ()),
         _hashes_notify(),
     )
     return InitAnswer(
         payloads=payloads,
         candidates=candidates,
-        result=InitResult(ni, nr, peer_hashes(message)),
+        result=InitResult(ni, nr, peer_hashes(message), uses_ppk),
         suite=suite,
         shared=shared,
         nat=Nat.detect(message, sa.path, is_forced=forced),
