@@ -21,7 +21,9 @@
     │       ├─ TsUnacceptable
     │       ├─ NoAdditionalSas
     │       ├─ TemporaryFailure
-    │       └─ ChildSaNotFound
+    │       ├─ ChildSaNotFound
+    │       ├─ InternalAddressFailure   no address for the peer
+    │       └─ FailedCpRequired         the peer has to ask for an address first
     ├─ PeerRejected            the peer sent us an error notification
     ├─ Silent                  retransmissions are exhausted
     └─ InternalError           a bug of ours: closes this SA, never the daemon
@@ -235,6 +237,14 @@ class NoAdditionalSas(NegotiationFailed):
 
 class TemporaryFailure(NegotiationFailed):
     """Not now; try again (TEMPORARY_FAILURE, RFC 7296 section 2.25)."""
+
+
+class InternalAddressFailure(NegotiationFailed):
+    """There is no internal address for the peer (INTERNAL_ADDRESS_FAILURE, RFC 7296 section 3.15.4)."""
+
+
+class FailedCpRequired(NegotiationFailed):
+    """The peer has to ask for an internal address, and does not (FAILED_CP_REQUIRED, RFC 7296 section 2.19)."""
 
 
 class ChildSaNotFound(NegotiationFailed):

@@ -14,25 +14,31 @@ from caponier.errors import CaponierError
 from caponier.mechanisms.authentication.certificates import CertificateCredential, CertificateTrust
 from caponier.mechanisms.authentication.identity import parse_identity, parse_identity_pattern
 from caponier.mechanisms.authentication.psk import PresharedKey
+from caponier.mechanisms.negotiation.leases import Leases
 from caponier.mechanisms.negotiation.proposals import parse_esp_proposal, parse_ike_proposal
 from caponier.mechanisms.negotiation.selectors import parse_selector
 from caponier.octets import Secret
 from caponier.protocols.ike.effects import (
     AllocateSpi,
+    ApplyAssignment,
+    Assignment,
     ChildSa,
     CountReceived,
     Effect,
     InstallChildSa,
+    LeaseAddress,
     MoveChildSa,
+    ReleaseAddress,
     ReleaseSpi,
     RemoveChildSa,
     RetireChildSa,
     Sign,
+    WithdrawAssignment,
 )
 from caponier.protocols.ike.endpoint import Endpoint
 from caponier.protocols.ike.events import Event, IkeSaStatus, NegotiationFailed
 from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
-from caponier.protocols.ike.policy import ChildPolicy, Connection, Encapsulation, Local, Remote, Settings
+from caponier.protocols.ike.policy import ChildPolicy, Connection, Encapsulation, IpAddress, Local, Remote, Settings
 
 EPOCH = datetime(2026, 6, 1, tzinfo=UTC)
 LEFT, RIGHT = ip_address("192.0.2.1"), ip_address("192.0.2.2")
@@ -95,6 +101,9 @@ class Host:
         self.moves: list[Path] = []
         self.received: Counter[int] = Counter()  # packets, by inbound SPI
         self.looks = 0  # how often they were counted
+        self.leases = Leases()
+        self.lent: Counter[IpAddress] = Counter()
+        self.assignments: list[Assignment] = []
         self.refuse: Callable[[Effect], CaponierError | None] = lambda _: None
 
     def perform(self, effect: Effect) -> object:
@@ -125,6 +134,20 @@ class Host:
             case CountReceived(children):
                 self.looks += 1
                 return sum(self.received[spi_in] for _, spi_in in children if spi_in in self.installed)
+            case LeaseAddress(pools, holder, wanted):
+                try:
+                    address = self.leases.lend(pools, holder, wanted)
+                except CaponierError as error:
+                    return error
+                self.lent[address] += 1
+                return address
+            case ReleaseAddress(address):
+                self.leases.give_back(address)
+                self.lent[address] -= 1
+            case ApplyAssignment(_, assignment):
+                self.assignments.append(assignment)
+            case WithdrawAssignment(_, assignment):
+                self.assignments.remove(assignment)
             case Sign(private, scheme, octets):
                 return private.sign(scheme, octets)
         return None

@@ -6,13 +6,17 @@ Effects are compared by identity: two equal requests are still two.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from caponier.doi.ikev2 import EncryptionId, IntegrityId, ProtocolId
 from caponier.mechanisms.authentication.signatures import PrivateKey, SignatureScheme
+from caponier.mechanisms.negotiation.leases import Holder, IpNetwork, Pool
 from caponier.mechanisms.negotiation.selectors import TrafficSelector
 from caponier.octets import Secret
 from caponier.protocols.ike.path import Path
 from caponier.protocols.ike.policy import Handling, IpAddress, Lifetime, Mode
+
+IpInterface = IPv4Interface | IPv6Interface
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,4 +154,87 @@ class CountReceived:
     children: tuple[tuple[ProtocolId, int], ...]
 
 
-Effect = AllocateSpi | ReleaseSpi | Sign | InstallChildSa | RetireChildSa | RemoveChildSa | MoveChildSa | CountReceived
+@dataclass(frozen=True, slots=True, eq=False)
+class LeaseAddress:
+    """Find an internal address of one family for a peer (RFC 7296 section 2.19). Result: the address; ReleaseAddress
+    gives it back.
+
+    Attributes:
+        pools: where it may be from.
+        holder: the peer.
+        wanted: what the peer would like; None for any.
+    """
+
+    pools: tuple[Pool, ...]
+    holder: Holder
+    wanted: IpAddress | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReleaseAddress:
+    """Take one LeaseAddress back. Result: None."""
+
+    address: IpAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a peer configured us with (RFC 7296 section 3.15.1).
+
+    Attributes:
+        addresses: internal ones that are ours now, with the networks that they are of.
+        dns: DNS servers.
+        subnets: networks behind the peer (section 3.15.2).
+    """
+
+    addresses: tuple[IpInterface, ...]
+    dns: tuple[IpAddress, ...] = ()
+    subnets: tuple[IpNetwork, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ApplyAssignment:
+    """Put internal addresses onto the connection's interface, and use the DNS servers. Result: None;
+    WithdrawAssignment undoes it."""
+
+    connection: str
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WithdrawAssignment:
+    """Undo one ApplyAssignment. Result: None."""
+
+    connection: str
+    assignment: Assignment
+
+
+Effect = (
+    AllocateSpi
+    | ReleaseSpi
+    | Sign
+    | InstallChildSa
+    | RetireChildSa
+    | RemoveChildSa
+    | MoveChildSa
+    | CountReceived
+    | LeaseAddress
+    | ReleaseAddress
+    | ApplyAssignment
+    | WithdrawAssignment
+)
+
+
+def opposite(effect: Effect, result: object) -> Effect | None:
+    """What takes an effect back that was carried out and that nobody waits for any more; None where nothing has to be."""
+    match effect, result:
+        case AllocateSpi(protocol), int(spi):
+            return ReleaseSpi(protocol, spi)
+        case InstallChildSa(child), _:
+            return RemoveChildSa(child.protocol, child.spi_in)
+        case LeaseAddress(), IPv4Address() | IPv6Address() as address:
+            return ReleaseAddress(address)
+        case ApplyAssignment(connection, assignment), _:
+            return WithdrawAssignment(connection, assignment)
+        case _:
+            return None

@@ -30,7 +30,7 @@ from caponier.mechanisms.algorithms.suites import IkeSuite
 from caponier.mechanisms.authentication.identity import same
 from caponier.mechanisms.keys.schedule import IkeKeys
 from caponier.mechanisms.negotiation.pad import PadEntry, entries_at
-from caponier.protocols.ike.effects import AllocateSpi, ChildSa, Effect, InstallChildSa, ReleaseSpi, RemoveChildSa
+from caponier.protocols.ike.effects import ChildSa, Effect, opposite
 from caponier.protocols.ike.events import Event, IkeSaStatus, Role
 from caponier.protocols.ike.messages.header import Header
 from caponier.protocols.ike.messages.message import decode_header
@@ -62,6 +62,7 @@ class Endpoint:
         self.settings = settings
         self.rng = rng
         self.calendar = calendar
+        self.former_addresses: dict[str, tuple[IpAddress, ...]] = {}
         self._connections: dict[str, Connection] = {}
         self._sas: dict[bytes, IkeSa] = {}  #: by our SPI
         self._by_child: dict[tuple[ProtocolId, int], IkeSa] = {}  #: by the SPI on which a Child SA receives
@@ -144,6 +145,7 @@ class Endpoint:
     def remove_connection(self, name: str, now: float) -> None:
         """Forget a connection; its IKE SAs end."""
         self._connections.pop(name, None)
+        self.former_addresses.pop(name, None)
         self._strangers.forget_refusals()
         for sa in self._sas_of(name):
             self._close(sa, "the connection was removed", now)
@@ -402,10 +404,9 @@ class Endpoint:
         """An effect was carried out for an exchange that is no more: take it back."""
         if isinstance(result, CaponierError):
             return
-        if isinstance(effect, AllocateSpi) and isinstance(result, int):
-            self.perform(sa, ReleaseSpi(effect.protocol, result), None)
-        elif isinstance(effect, InstallChildSa):
-            self.perform(sa, RemoveChildSa(effect.child.protocol, effect.child.spi_in), None)
+        undoing = opposite(effect, result)
+        if undoing is not None:
+            self.perform(sa, undoing, None)
 
     def _resolve_duplicate(self, sa: IkeSa) -> None:
         """Both sides connected at the same time: keep the IKE SA whose initiator's SPI is the lower one.

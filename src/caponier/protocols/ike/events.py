@@ -68,6 +68,8 @@ class IkeSaStatus:
     transmissions: int  #: of our request that is out; 0 where none is
     children: tuple[ChildSaStatus, ...]
     quantum_safe: tuple[str, ...] = ()  #: the same of its own messages; a PPK protects those only after a rekeying
+    assigned: tuple[str, ...] = ()  #: internal addresses that the peer gave us
+    lent: tuple[str, ...] = ()  #: internal addresses that we gave the peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,25 @@ class ChildSaAged:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressesAssigned:
+    """One side has internal addresses of the other's network (RFC 7296 section 2.19).
+
+    Attributes:
+        id: of the IKE SA.
+        connection: its connection.
+        addresses: the addresses.
+        dns: servers that came with them.
+        is_ours: whether they are for us, or for the peer.
+    """
+
+    id: IkeSaId
+    connection: str
+    addresses: tuple[str, ...]
+    dns: tuple[str, ...]
+    is_ours: bool
+
+
+@dataclass(frozen=True, slots=True)
 class NegotiationFailed:
     """An IKE SA or a Child SA did not come to be.
 
@@ -152,6 +173,7 @@ Event = (
     | ChildSaInstalled
     | ChildSaRemoved
     | ChildSaAged
+    | AddressesAssigned
     | NegotiationFailed
     | DatagramDropped
 )

@@ -14,6 +14,7 @@ from caponier.mechanisms.authentication.certificates import CertificateCredentia
 from caponier.mechanisms.authentication.identity import Identity, IdentityPattern
 from caponier.mechanisms.authentication.ppk import Ppk
 from caponier.mechanisms.authentication.psk import PresharedKey
+from caponier.mechanisms.negotiation.leases import Pool
 from caponier.mechanisms.negotiation.proposals import Proposal
 from caponier.mechanisms.negotiation.selectors import TrafficSelector
 
@@ -150,6 +151,8 @@ class ChildPolicy:
         replay_window: packets, 32 to 4096.
         handling: of its packets.
         lifetime: of each of its SAs.
+        local_is_assigned: whether our side shrinks to the internal addresses that the peer gives us (RFC 7296 section 2.19).
+        remote_is_assigned: whether the peer's side shrinks to those that we give it.
     """
 
     name: str
@@ -160,6 +163,8 @@ class ChildPolicy:
     replay_window: int = 128
     handling: Handling = Handling()
     lifetime: Lifetime = Lifetime()
+    local_is_assigned: bool = False
+    remote_is_assigned: bool = False
 
     @property
     def protocol(self) -> ProtocolId:
@@ -187,6 +192,11 @@ class Connection:
         nat_keepalive: seconds without a packet of ours after which the mapping of a NAT before us is refreshed (RFC 3948
             section 4); None for never.
         ppk: a postquantum preshared key, mixed into the keys (RFC 8784); None for none.
+        virtual_ip: internal addresses that we ask the peer for, one of a family; the unspecified one for any
+            (RFC 7296 section 2.19).
+        takes_dns: whether the DNS servers that come with them are used.
+        pools: internal addresses that we give to peers.
+        tells_version: whether peers that ask are told what we are (RFC 7296 section 2.20).
     """
 
     name: str
@@ -202,6 +212,10 @@ class Connection:
     attachment: Attachment = Attachment()
     nat_keepalive: float | None = 20.0  #: "The default keepalive interval SHOULD be 20 seconds", RFC 3948 section 4
     ppk: Ppk | None = None
+    virtual_ip: tuple[IpAddress, ...] = ()
+    takes_dns: bool = True
+    pools: tuple[Pool, ...] = ()
+    tells_version: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from caponier.protocols.ike.events import Event, Role
 from caponier.protocols.ike.messages.message import Message
 from caponier.protocols.ike.messages.payloads import Payload
 from caponier.protocols.ike.path import Datagram, NatKeepalive
-from caponier.protocols.ike.policy import ChildPolicy, Settings
+from caponier.protocols.ike.policy import ChildPolicy, IpAddress, Settings
 from caponier.protocols.ike.v2.lanes import Exchange
 from caponier.protocols.ike.v2.steps import Step, Task
 
@@ -75,6 +75,8 @@ class Host(Protocol):
     settings: Settings
     rng: Callable[[int], bytes]
     calendar: Callable[[float], datetime]
+    former_addresses: dict[str, tuple[IpAddress, ...]]
+    """Internal addresses that peers gave us last, by connection (RFC 7296 section 3.15.1)."""
 
     def send(self, datagram: Datagram | NatKeepalive) -> None: ...
 

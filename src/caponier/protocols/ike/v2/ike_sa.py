@@ -44,6 +44,7 @@ from caponier.protocols.ike.policy import Connection, Retransmission
 from caponier.protocols.ike.v2.children import Children
 from caponier.protocols.ike.v2.host import Answer, Host, Repertoire
 from caponier.protocols.ike.v2.intermediate import Intermediate
+from caponier.protocols.ike.v2.internal_addresses import InternalAddresses
 from caponier.protocols.ike.v2.lanes import RequestLane, ResponseLane
 from caponier.protocols.ike.v2.lifecycle import Phase, Verdict, verdict_on_ours, verdict_on_theirs
 from caponier.protocols.ike.v2.nat import Nat
@@ -124,6 +125,7 @@ class IkeSa:
         self.peer: PeerAuthenticated | None = None
         self.local_auth = ""  #: how we proved ourselves, for the status
         self.children = Children(self, repertoire)
+        self.internal = InternalAddresses(self)
         self.succession = Succession(self)
         self.pulse = Pulse(self, repertoire)
         self.predecessor: IkeSa | None = None  #: which this one is to replace, until it inherits
@@ -155,6 +157,7 @@ class IkeSa:
     def inherit(self, old: IkeSa) -> None:
         """Take over the Child SAs of the IKE SA that this one replaces, and what was to become of them."""
         self.now, self.predecessor = old.now, None
+        self.internal.inherit(old.internal)
         self.children.inherit(old.children, old.requests.drop_waiting())
         self.host.report(IkeSaEstablished(self.status()))
         self.host.touched(self)
@@ -234,6 +237,8 @@ class IkeSa:
             transmissions=self.requests.transmissions,
             quantum_safe=self.quantum.messages,
             children=tuple(record.status for record in self.children),
+            assigned=tuple(map(str, self.internal.own)),
+            lent=tuple(map(str, self.internal.peers)),
         )
 
     # -- what lanes need (lanes.Carrier)
@@ -367,6 +372,7 @@ class IkeSa:
         self.requests.close()
         self.responses.close()
         self.children.remove_all(reason)
+        self.internal.give_back()
         self.timers.stop_all()
         self.timers.set(Timer.LINGER, self.now + LINGER_SECONDS)
         if self.protection is not None:

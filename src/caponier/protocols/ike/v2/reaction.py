@@ -20,7 +20,9 @@ from caponier.errors import (
     ConfigError,
     Disposition,
     EngineError,
+    FailedCpRequired,
     IntegrityFailed,
+    InternalAddressFailure,
     InternalError,
     InvalidIkeSpi,
     InvalidKe,
@@ -73,6 +75,8 @@ NOTIFY: dict[type[CaponierError], NotifyType] = {
     NoAdditionalSas: NotifyType.NO_ADDITIONAL_SAS,
     TemporaryFailure: NotifyType.TEMPORARY_FAILURE,
     ChildSaNotFound: NotifyType.CHILD_SA_NOT_FOUND,
+    InternalAddressFailure: NotifyType.INTERNAL_ADDRESS_FAILURE,
+    FailedCpRequired: NotifyType.FAILED_CP_REQUIRED,
     NegotiationFailed: NotifyType.NO_PROPOSAL_CHOSEN,
     # Our own trouble with a Child SA: "not now" is all that the peer can use of it.
     EngineError: NotifyType.TEMPORARY_FAILURE,

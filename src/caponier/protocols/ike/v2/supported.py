@@ -12,6 +12,8 @@ from types import MappingProxyType
 from caponier.doi.ikev2 import (
     AuthMethod,
     CertEncoding,
+    ConfigAttributeType,
+    ConfigType,
     EncryptionId,
     ExchangeType,
     HashAlgorithm,
@@ -31,6 +33,7 @@ from caponier.doi.open_enum import OpenEnum
 from caponier.mechanisms.algorithms.catalog import is_implemented
 from caponier.mechanisms.algorithms.packets import carries
 from caponier.mechanisms.authentication.signatures import LEGACY_METHODS, SUPPORTED_HASHES
+from caponier.protocols.ike.messages.attributes import SUPPORTED
 from caponier.protocols.ike.v2.repertoire import REPERTOIRE
 
 _KEY_LENGTHS = (None, 128, 192, 256)
@@ -93,6 +96,7 @@ _SPOKEN: Mapping[type[OpenEnum], frozenset[int]] = MappingProxyType(
                 PayloadType.TSi,
                 PayloadType.TSr,
                 PayloadType.SK,
+                PayloadType.CP,
             )
         ),
         ProtocolId: frozenset((ProtocolId.NONE, ProtocolId.IKE, ProtocolId.ESP)),
@@ -111,6 +115,8 @@ _SPOKEN: Mapping[type[OpenEnum], frozenset[int]] = MappingProxyType(
         ),
         CertEncoding: frozenset((CertEncoding.X509_SIGNATURE,)),
         AuthMethod: frozenset((AuthMethod.SHARED_KEY_MIC, AuthMethod.DIGITAL_SIGNATURE, *LEGACY_METHODS)),
+        ConfigType: frozenset((ConfigType.CFG_REQUEST, ConfigType.CFG_REPLY)),
+        ConfigAttributeType: frozenset(SUPPORTED),
         HashAlgorithm: frozenset(SUPPORTED_HASHES),
         TrafficSelectorType: frozenset(
             (TrafficSelectorType.TS_IPV4_ADDR_RANGE, TrafficSelectorType.TS_IPV6_ADDR_RANGE)

@@ -33,6 +33,7 @@ from caponier.protocols.ike.messages.message import Message
 from caponier.protocols.ike.messages.payloads import (
     Authentication,
     Certificate,
+    Configuration,
     IdentificationInitiator,
     IdentificationResponder,
     Notify,
@@ -52,6 +53,7 @@ from caponier.protocols.ike.v2.child_sa import (
     offer,
     policy_offer,
 )
+from caponier.protocols.ike.v2.exchanges import configuration
 from caponier.protocols.ike.v2.exchanges.delete import decline_child_sa
 from caponier.protocols.ike.v2.exchanges.informational import InformationalRequest
 from caponier.protocols.ike.v2.exchanges.init import InitResult, certificate_requests
@@ -209,7 +211,7 @@ def _heed_preference(sa: IkeSa, connection: Connection, message: Message) -> Non
 
 @dataclass(frozen=True, slots=True)
 class IkeAuthRequest:
-    """``SK {IDi, [CERT,] [CERTREQ,] [IDr,] AUTH, SAi2, TSi, TSr}`` (section 1.2)."""
+    """``SK {IDi, [CERT,] [CERTREQ,] [IDr,] AUTH, [CP(CFG_REQUEST),] SAi2, TSi, TSr}`` (section 1.2)."""
 
     connection: Connection
     policy: ChildPolicy
@@ -217,6 +219,7 @@ class IkeAuthRequest:
     proof: Proof
     ppk: tuple[Notify, ...]
     offered: tuple[Proposal, ...]
+    configuration: tuple[Configuration, ...]
     is_only: bool  #: whether the peer may forget other IKE SAs with us (INITIAL_CONTACT, section 2.4)
 
     @property
@@ -232,6 +235,7 @@ class IkeAuthRequest:
             *certificate_requests((self.connection,)),
             *(() if wanted is None else (IdentificationResponder(wanted),)),
             self.proof.authentication,
+            *self.configuration,
             *mode_notifies(self.policy.mode),
             SecurityAssociation(self.offered),
             TrafficSelectorsInitiator(self.policy.local),
@@ -262,7 +266,8 @@ def initiate(sa: IkeSa, connection: Connection, policy: ChildPolicy, init: InitR
     with (yield from allocate_spi(policy.protocol, sa.give_back)) as spi:
         offered = offer([without_key_exchange(each) for each in policy.proposals], spi)
         is_only = not sa.host.has_peer(sa)
-        reply = yield from request(IkeAuthRequest(connection, policy, me, proof, ppk_notifies, offered, is_only))
+        asked = configuration.ask(sa, connection)
+        reply = yield from request(IkeAuthRequest(connection, policy, me, proof, ppk_notifies, offered, asked, is_only))
         try:
             ppk.conclude(sa, connection, plain, reply)
             peer = _authenticate_responder(sa, connection, init, reply)
@@ -318,12 +323,17 @@ def _first_child(
     init: InitResult,
     reply: Message,
 ) -> Step[None]:
+    connection = sa.require_connection(peer)
     try:
-        agreement = accept_reply(sa, reply, sa.require_connection(peer), policy, offered)
+        if reply.all(SecurityAssociation):
+            yield from configuration.take(sa, connection, reply)
+        agreement = accept_reply(sa, reply, connection, policy, offered)
         yield from install(sa, peer, agreement, spi, init.ni, init.nr, is_requester=True)
     except CaponierError as error:
         sa.report_failure(error, child=policy.name)
         decline(sa, spi, reply)
+        if connection.virtual_ip and sa.internal.assignment is None:
+            sa.request_close(error.message, error)  # and begin anew later, section 3.15.4
 
 
 def decline(sa: IkeSa, spi: InboundSpi, reply: Message) -> None:
@@ -353,6 +363,8 @@ def accept_reply(
     local, remote = wish.selectors(policy.mode)
     _require_subset(local, policy.local)
     _require_subset(remote, policy.remote)
+    local = sa.internal.narrowed_local(policy, local)
+    _require_subset(local, policy.local)
     return agree(policy, proposal, local, remote, wish)
 
 
@@ -476,12 +488,13 @@ def _answer_child(
         return ()
     wish = wish_of_request(sa, message)
     try:
+        configured = yield from configuration.answer(sa, connection, message)
         accepted = {policy.name: tuple(map(without_key_exchange, policy.proposals)) for policy in connection.children}
         proposals = tuple(map(without_key_exchange, offered.proposals))
-        agreement = choose(connection, proposals, wish, accepted)
+        agreement = choose(sa.internal.applied(connection), proposals, wish, accepted)
         with (yield from allocate_spi(agreement.policy.protocol, sa.give_back)) as spi:
             yield from install(sa, peer, agreement, spi, init.ni, init.nr, is_requester=False)
-            return answer_payloads(agreement, spi)
+            return (*configured, *answer_payloads(agreement, spi))
     except CaponierError as error:
         sa.report_failure(error)
         return (notify_of(error) or Notify(NotifyType.NO_PROPOSAL_CHOSEN),)

@@ -47,6 +47,7 @@ from caponier.protocols.ike.v2.child_sa import (
     require_room,
     require_way,
 )
+from caponier.protocols.ike.v2.exchanges import configuration
 from caponier.protocols.ike.v2.exchanges.auth import accept_reply, answer_payloads, decline
 from caponier.protocols.ike.v2.exchanges.init import NONCE_LENGTH, groups_of, require_nonce
 from caponier.protocols.ike.v2.host import Answer
@@ -132,6 +133,7 @@ def negotiate(sa: IkeSa, policy: ChildPolicy, replaced: ChildRecord | None = Non
 
     Raises:
         NoProposalChosen: AH, and there is a NAT on the way.
+        TsUnacceptable: it is for internal addresses, and there are none.
         PeerRejected: the peer does not want it.
         PeerError: its answer is wrong.
         EngineError: the data plane does not take it.
@@ -139,6 +141,7 @@ def negotiate(sa: IkeSa, policy: ChildPolicy, replaced: ChildRecord | None = Non
     peer = _proven(sa)
     require_way(sa, policy)
     rng = sa.host.rng
+    policy = sa.internal.required(policy)
     with (yield from allocate_spi(policy.protocol, sa.give_back)) as spi:
         offered = offer(policy.proposals, spi)
         group: KeyExchangeId | None = next((each for each in groups_of(offered) if each != KeyExchangeId.NONE), None)
@@ -230,7 +233,8 @@ def accept_child(
     wish = wish_of_request(sa, message)
     ni = message.one(Nonce).data
     require_nonce(ni, sa.protector.suite)
-    agreement = choose(connection, offered, wish, accepted)
+    configured = yield from configuration.answer(sa, connection, message)
+    agreement = choose(sa.internal.applied(connection), offered, wish, accepted)
     payloads, shared = _answer_key_exchange(sa, agreement, message)
     nr = sa.host.rng(NONCE_LENGTH)
     protocol = agreement.policy.protocol
@@ -238,7 +242,8 @@ def accept_child(
         record = yield from install(
             sa, peer, agreement, spi, ni, nr, is_requester=False, shared=secret, replaced=replaced
         )
-        return Answer(answer_payloads(agreement, spi, Nonce(nr), *payloads)), Replacement(record, min(ni, nr))
+        answer = Answer((*configured, *answer_payloads(agreement, spi, Nonce(nr), *payloads)))
+        return answer, Replacement(record, min(ni, nr))
 
 
 def _answer_key_exchange(

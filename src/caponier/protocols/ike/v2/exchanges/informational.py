@@ -10,6 +10,7 @@ from caponier.doi.ikev2 import ExchangeType, NotifyType, ProtocolId
 from caponier.protocols.ike.messages.message import Message
 from caponier.protocols.ike.messages.payloads import Delete, Notify, Payload
 from caponier.protocols.ike.v2.child_sa import ChildRecord
+from caponier.protocols.ike.v2.exchanges import configuration
 from caponier.protocols.ike.v2.explain import rejected
 from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.steps import Step
@@ -40,15 +41,15 @@ class InformationalRequest:
 
 def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     """Answer what the peer tells: always, be it with an empty message (section 1.4)."""
-    yield from ()  # a responder is a generator, also where it needs nothing from the outside
     fatal = next((notify for notify in message.error_notifies if notify.type in _FATAL), None)
     if fatal is not None:
         return _close_for(sa, fatal)
     deletes = message.all(Delete)
     if any(delete.protocol == ProtocolId.IKE for delete in deletes):
         return Answer((), lambda: sa.finish("the peer deleted the IKE SA"))
+    configured = () if sa.connection is None else (yield from configuration.answer(sa, sa.connection, message))
     removed = [record for delete in deletes for record in _remove(sa, delete)]
-    return Answer(tuple(_deletes(removed)))
+    return Answer((*_deletes(removed), *configured))
 
 
 def _deletes(removed: Sequence[ChildRecord]) -> Iterator[Delete]:
