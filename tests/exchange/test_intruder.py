@@ -281,3 +281,21 @@ def test_the_same_forged_first_message_from_many_addresses() -> None:
     answers = [octets for side, octets, _ in world.sent[before:] if side == "right"]
     assert sum(map(len, answers)) <= 2 * 500 * len(request)
     assert world.right.endpoint.half_open <= world.settings.limits.half_open_per_address
+
+
+def test_a_first_message_that_comes_again_takes_no_place_for_good() -> None:
+    """Section 2.6: half-open IKE SAs are limited. One that a repeated first request begins leaves its place, though the one that
+    the same octets began before has ended meanwhile."""
+    world = up()
+    first = world.sent[0][1]
+    for _ in range(3):
+        world.deliver("right", first, TO_RIGHT)
+        world.run(1)
+        assert world.right.endpoint.half_open == 1
+        world.left.endpoint.terminate("office", world.now)
+        world.settle()
+        world.run(60)
+        assert world.right.endpoint.half_open == 0
+        world.initiate("left")
+        world.run(1)
+        first = next(octets for side, octets, _ in reversed(world.sent) if side == "left" and octets[18] == 34)

@@ -222,3 +222,36 @@ def test_a_peer_that_does_not_delete_the_old_one() -> None:
     rekey(world, "left")
     world.run(400)
     assert_tunnel(world)
+
+
+def test_a_successor_that_goes_before_it_inherits() -> None:
+    """Section 2.8.2: both rekey at once, one side is through with it and brings its successor down, and that Delete comes
+    before the other side knows who inherits: its Child SAs go too."""
+    for seed in range(60):
+        world = World(seed=seed, settings=PATIENT, weather=Weather(delay=0.5))
+        world.connect(*both(LAN, VOICE))
+        world.run(30)
+        rekey(world, "left")
+        rekey(world, "right")
+        while not any(sa.phase == "established" for sa in world.left.sas) and world.now < 60:
+            world.run(0.02)
+        world.left.endpoint.terminate("office", world.now)
+        world.settle()
+        world.run(600)
+        for host in (world.left, world.right):
+            assert not host.spis
+            assert not host.endpoint._by_child
+
+
+def test_what_is_being_rekeyed_is_up() -> None:
+    """Bringing it up means nothing new, at either side, whatever instant it is."""
+    for seed in range(20):
+        world = World(seed=seed, weather=Weather(delay=0.5))
+        world.connect(*both(LAN, VOICE))
+        world.run(30)
+        rekey(world, "left")
+        world.run(0.05 * seed)
+        world.initiate("left")
+        world.initiate("right")
+        world.run(120)
+        assert_tunnel(world, children=2)

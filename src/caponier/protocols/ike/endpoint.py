@@ -160,7 +160,7 @@ class Endpoint:
             raise MisuseError("the endpoint is shut down")
         wanted = self._connection(connection)
         for sa in self._sas_of(connection):
-            if sa.phase is Phase.ESTABLISHED:
+            if sa.phase in (Phase.ESTABLISHED, Phase.REKEYING):
                 self._add_missing_children(sa, wanted, now)
                 return
             if sa.phase is Phase.CONNECTING and sa.role is Role.INITIATOR:

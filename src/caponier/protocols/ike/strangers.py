@@ -124,7 +124,9 @@ class Strangers:
 
     def is_known(self, sa: IkeSa) -> None:
         """The SA is no longer half-open: its peer has authenticated itself, or it is closed."""
-        if sa.role is Role.RESPONDER and self._embryos.pop(_digest(sa.init_received), None) is sa:
+        digest = _digest(sa.init_received)
+        if self._embryos.get(digest) is sa:  # a repetition of its first request may have begun another one since
+            del self._embryos[digest]
             self._half_open.leave(sa.origin)
 
     def forget_refusals(self) -> None:

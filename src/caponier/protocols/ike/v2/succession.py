@@ -66,9 +66,15 @@ class Succession:
 
     def settle_for_theirs(self) -> None:
         """The peer's successor inherits, if there is one; the peer deletes the old one."""
-        if self.theirs is not None:
+        if self.theirs is None:
+            return
+        if self.theirs.sa.phase is Phase.CLOSED:
+            self._old.phase = (
+                Phase.REKEYED
+            )  # it inherited on the peer's side alone, and is deleted: nothing is left to inherit
+        else:
             self._pass_on(self.theirs)
-            self._leave_to_peer(self._old)
+        self._leave_to_peer(self._old)
 
     def _leave_to_peer(self, sa: IkeSa) -> None:
         """The peer is to delete it. It may have forgotten it, with its own request, when our Delete overtook our answer: then
