@@ -43,6 +43,7 @@ from caponier.protocols.ike.policy import (
 )
 
 IpAddress = IPv4Address | IPv6Address
+LEAST_REAUTH = 60  #: seconds
 LONGEST_PATIENCE = 3600  #: seconds; who waits longer for an answer has no tunnel and does not know it
 
 
@@ -105,6 +106,7 @@ class _Composer:
             rekey=table.rekey_time or None,
             nat_keepalive=table.nat_keepalive or None,
             ppk=ppk,
+            reauth=self._reauth(),
             attachment=Attachment(table.interface, table.interface is None if table.routes is None else table.routes),
         )
 
@@ -194,6 +196,14 @@ class _Composer:
         if remote is not None and not remote.addresses and self._table.start != "manual":
             why = f'start = "{self._table.start}" needs to know where the peer is, and remote.address says anywhere'
             self._attempts.refuse(("start",), why, 'set remote.address, or start = "manual" and let the peer connect')
+
+    def _reauth(self) -> float | None:
+        """Each time costs a signature on both sides, and needs time to be tried again when it fails."""
+        seconds = self._table.reauth
+        if 0 < seconds < LEAST_REAUTH:
+            why = f"every {seconds:g} seconds is too often, {LEAST_REAUTH} are allowed"
+            self._attempts.refuse(("reauth",), why, 'usual: reauth = "8h"')
+        return seconds or None
 
     def _while_down(self) -> WhileDown:
         """Whoever wants a connection to be up wants no packet of it in clear; by hand, the person decides when."""

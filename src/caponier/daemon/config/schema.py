@@ -127,6 +127,7 @@ class ConnectionTable(Table):
         default=20.0, ge=0, le=3600, description="seconds between signs to a NAT before us; 0 for never"
     )
     rekey_time: Seconds = Field(default=14400.0, description="seconds after which the IKE SA is replaced; 0 for never")
+    reauth: Seconds = Field(default=0.0, description="seconds after which the peers authenticate anew; 0 for never")
     interface: str | None = Field(
         default=None,
         max_length=15,

@@ -40,6 +40,7 @@ from caponier.protocols.ike.strangers import Strangers
 from caponier.protocols.ike.v2.child_sa import ChildRecord
 from caponier.protocols.ike.v2.exchanges.create_child import create_child
 from caponier.protocols.ike.v2.exchanges.initial import connect
+from caponier.protocols.ike.v2.exchanges.reauthenticate import reauthenticate
 from caponier.protocols.ike.v2.ike_sa import NO_SPI, IkeSa
 from caponier.protocols.ike.v2.lifecycle import Phase
 from caponier.protocols.ike.v2.repertoire import REPERTOIRE
@@ -318,6 +319,25 @@ class Endpoint:
         self.enter(sa)
         return sa
 
+    def reauthenticate(self, old: IkeSa) -> None:
+        connection = self._connection(old.connection_name or "")
+        port = self.settings.ports.ike
+        self._start(connection, Path(old.path.local, port, old.path.remote, port), old.now, old=old)
+
+    def twin(self, sa: IkeSa, name: str) -> ChildRecord | None:
+        twins = (record for other in self._with_same_peer(sa) for record in other.children)
+        return next((each for each in twins if each.child.name == name and each.is_current), None)
+
+    def keeps(self, sa: IkeSa, record: ChildRecord, reason: str) -> bool:
+        twin = self.twin(sa, record.child.name)
+        heir = None if twin is None else self._by_child.get((twin.child.protocol, twin.child.spi_in))
+        if heir is None:
+            return False
+        heir.now = max(heir.now, sa.now)
+        sa.children.hand_over(record, reason, heir.children)
+        self._note(heir)
+        return True
+
     def touched(self, sa: IkeSa) -> None:
         self._note(sa)
 
@@ -355,7 +375,7 @@ class Endpoint:
         if at is None and sa.phase is Phase.CLOSED:
             self._sas.pop(sa.local_spi, None)
 
-    def _start(self, connection: Connection, path: Path, now: float) -> None:
+    def _start(self, connection: Connection, path: Path, now: float, *, old: IkeSa | None = None) -> None:
         sa = IkeSa(
             self,
             REPERTOIRE,
@@ -367,7 +387,7 @@ class Endpoint:
             now=now,
         )
         self._sas[sa.spi_i] = sa
-        sa.requests.enqueue(connect(sa, connection))
+        sa.requests.enqueue(connect(sa, connection) if old is None else reauthenticate(sa, connection, old))
         self._note(sa)
 
     def _add_missing_children(self, sa: IkeSa, connection: Connection, now: float) -> None:

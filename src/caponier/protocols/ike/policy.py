@@ -188,6 +188,7 @@ class Connection:
         liveness: seconds of silence from the peer before it is asked for a sign of life; None for never
             (RFC 7296 section 2.4).
         rekey: seconds after which the IKE SA gets new keys (RFC 7296 section 2.8); None for never.
+        reauth: seconds after which the peers prove anew who they are (RFC 7296 section 2.8.3); None for never.
         attachment: where its packets enter and leave the system.
         nat_keepalive: seconds without a packet of ours after which the mapping of a NAT before us is refreshed (RFC 3948
             section 4); None for never.
@@ -209,6 +210,7 @@ class Connection:
     encapsulation: Encapsulation = Encapsulation.AUTO
     liveness: float | None = 30.0
     rekey: float | None = 4 * 3600.0
+    reauth: float | None = None
     attachment: Attachment = Attachment()
     nat_keepalive: float | None = 20.0  #: "The default keepalive interval SHOULD be 20 seconds", RFC 3948 section 4
     ppk: Ppk | None = None

@@ -298,8 +298,9 @@ def install(
     protection = sa.protector
     keys = derive_child_keys(prf(protection.suite.prf), protection.keys.sk_d, ni, nr, suite, shared)
     child = _child(sa, peer, agreement, suite, spi, keys, is_requester=is_requester)
-    if replaced is not None and not is_requester:
-        child = replace(child, defers_to=replaced.child.spi_in)
+    precursor = replaced or sa.host.twin(sa, child.name)
+    if precursor is not None and not is_requester:
+        child = replace(child, defers_to=precursor.child.spi_in)
     spi.take()
     try:
         yield Perform(InstallChildSa(child))

@@ -91,12 +91,20 @@ class Children:
 
     def retire(self, record: ChildRecord, reason: str) -> None:
         """Another Child SA has taken over: send nothing more on this one, and receive on it a little longer."""
-        if not self._forget(record, reason):
-            return
+        if self._forget(record, reason):
+            self.receive_a_little_longer(record)
+
+    def receive_a_little_longer(self, record: ChildRecord) -> None:
+        """On a Child SA that carries nothing more from here, of this IKE SA or of one that this one takes the place of."""
         child, sa = record.child, self._sa
         sa.give_back(RetireChildSa(child.protocol, child.spi_in))
         self._retired.append((sa.now + RETIRED_SECONDS, RemoveChildSa(child.protocol, child.spi_in)))
         sa.timers.set(Timer.RETIRED, self._retired[0][0])
+
+    def hand_over(self, record: ChildRecord, reason: str, heir: Children) -> None:
+        """Another IKE SA with the peer carries the packets of this Child SA."""
+        if self._forget(record, reason):
+            heir.receive_a_little_longer(record)
 
     def let_go(self, record: ChildRecord, reason: str) -> None:
         """Take a Child SA out of the data plane: gently where another one of its policy is there for its packets."""
@@ -125,7 +133,8 @@ class Children:
     def remove_all(self, reason: str) -> None:
         """Take everything out of the data plane, here and now."""
         for record in self:
-            self.remove(record, reason)
+            if not self._sa.host.keeps(self._sa, record, reason):
+                self.remove(record, reason)
         self._remove_retired(inf)
 
     def handle_retired(self) -> None:

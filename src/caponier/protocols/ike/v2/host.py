@@ -99,6 +99,26 @@ class Host(Protocol):
             keys: of the new one.
         """
 
+    def reauthenticate(self, old: IkeSa) -> None:
+        """Make a new IKE SA from scratch, which ends ``old`` when it has all that ``old`` has."""
+
+    def twin(self, sa: IkeSa, name: str) -> ChildRecord | None:
+        """A Child SA of the same policy on another IKE SA with the same peer: during reauthentication, for one.
+
+        Args:
+            sa: the IKE SA, whose peer is proven.
+            name: of the policy.
+        """
+
+    def keeps(self, sa: IkeSa, record: ChildRecord, reason: str) -> bool:
+        """Whether another IKE SA has taken over from ``sa``, whose Child SA only receives from now on, and is the other's.
+
+        Args:
+            sa: about to go.
+            record: of it.
+            reason: for people.
+        """
+
     def touched(self, sa: IkeSa) -> None:
         """The timers of an IKE SA were changed by another one."""
 

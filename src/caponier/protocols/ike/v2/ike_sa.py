@@ -52,10 +52,12 @@ from caponier.protocols.ike.v2.protection import Protection
 from caponier.protocols.ike.v2.pulse import Pulse
 from caponier.protocols.ike.v2.quantum import QuantumSafety
 from caponier.protocols.ike.v2.reaction import Action, is_passing, notify_of, reaction
+from caponier.protocols.ike.v2.reauthentication import Reauthentication
 from caponier.protocols.ike.v2.steps import Instruction, Outcome, Perform, Returned, Task
 from caponier.protocols.ike.v2.succession import Succession
 from caponier.protocols.ike.v2.timers import (
     LINGER_SECONDS,
+    REKEY_RETRY_SECONDS,
     Timer,
     TimerTable,
 )
@@ -128,6 +130,7 @@ class IkeSa:
         self.internal = InternalAddresses(self)
         self.succession = Succession(self)
         self.pulse = Pulse(self, repertoire)
+        self.reauthentication = Reauthentication(self)
         self.predecessor: IkeSa | None = None  #: which this one is to replace, until it inherits
         self._repertoire = repertoire
         self._closing_error: CaponierError | None = None
@@ -152,6 +155,7 @@ class IkeSa:
         sa.nat, sa.prefers_udp = old.nat, old.prefers_udp
         sa.since, sa.phase, sa.predecessor = old.now, Phase.ESTABLISHED, old
         sa._set_timers()
+        sa.reauthentication.inherit(old.reauthentication)
         return sa
 
     def inherit(self, old: IkeSa) -> None:
@@ -308,6 +312,7 @@ class IkeSa:
         self.phase = Phase.ESTABLISHED
         self.timers.stop(Timer.HALF_OPEN)
         self._set_timers()
+        self.reauthentication.begin()
         self.host.sa_established(self)
         self.host.report(IkeSaEstablished(self.status()))
 
@@ -321,7 +326,9 @@ class IkeSa:
 
     def rekey(self) -> None:
         """Replace the IKE SA by one with new keys, unless that is under way."""
-        if self.phase is Phase.ESTABLISHED and self.predecessor is None:
+        if self.reauthentication.is_running:
+            self.rekey_ike_later(REKEY_RETRY_SECONDS)  # the keys of another IKE SA are on their way
+        elif self.phase is Phase.ESTABLISHED and self.predecessor is None:
             self.requests.enqueue(self._repertoire.rekey_ike(self))
 
     def rekey_ike_later(self, seconds: float) -> None:
@@ -504,6 +511,7 @@ class IkeSa:
             Timer.REKEY: self.children.handle_rekey,
             Timer.EXPIRE: self.children.handle_expired,
             Timer.REKEY_IKE: self.rekey,
+            Timer.REAUTH: self.reauthentication.handle,
             Timer.SUCCEEDED: lambda: self.request_close("it was replaced, and the peer did not delete it"),
             Timer.RETIRED: self.children.handle_retired,
             Timer.LINGER: self.timers.stop_all,

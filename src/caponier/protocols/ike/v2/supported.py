@@ -73,6 +73,7 @@ NOTIFIES = frozenset(
         NotifyType.PPK_IDENTITY,
         NotifyType.NO_PPK_AUTH,
         NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED,
+        NotifyType.AUTH_LIFETIME,
     )
 )
 

@@ -14,6 +14,7 @@ REKEY_RETRY_SECONDS = 10.0  #: how long we wait after "not now", and up to half 
 FRESH_SECONDS = 10.0  #: how long the peer may not have read yet that we made a Child SA for it
 FRESH_RETRY_SECONDS = 1.0  #: how long we wait until we ask it about that one again
 REFUSED_RETRY_SECONDS = 600.0  #: how long we wait after the peer refused a successor for good
+REAUTH_RETRY_SECONDS = 30.0  #: how long we wait after a reauthentication that failed, and up to half as long again
 SUCCEEDED_SECONDS = 60.0  #: how long the peer has to delete an IKE SA that was replaced
 RETIRED_SECONDS = 5.0  #: how long we receive on a Child SA that was replaced: for packets that are still under way
 LINGER_SECONDS = 30.0  #: how long the answer to a peer's Delete is kept for its retransmissions
@@ -32,6 +33,7 @@ class Timer(Enum):
     REKEY = "rekey"  #: When to replace a Child SA, or to ask again after "not now" (RFC 7296 sections 2.8 and 2.25).
     EXPIRE = "expire"  #: When to delete a Child SA that lasted as long as it may (RFC 4301 section 4.4.2.1).
     REKEY_IKE = "rekey-ike"  #: When to rekey the IKE SA.
+    REAUTH = "reauth"  #: When to authenticate anew, or to end an IKE SA whose peer did not (RFC 4478).
     SUCCEEDED = "succeeded"  #: When to delete an IKE SA that was replaced and that the peer was to delete.
     RETIRED = "retired"  #: When to stop receiving on Child SAs that were replaced.
     LINGER = "linger"  #: When to forget a closed SA and its last answer (RFC 7296 section 2.1).

@@ -62,6 +62,7 @@ from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.lifecycle import Phase
 from caponier.protocols.ike.v2.nat import PREFERS_UDP, preference
 from caponier.protocols.ike.v2.reaction import notify_of
+from caponier.protocols.ike.v2.reauthentication import auth_lifetime
 from caponier.protocols.ike.v2.steps import InboundSpi, Step, allocate_spi, request, sign
 from caponier.protocols.ike.v2.wish import Wish, mode_notifies, wish_of_reply, wish_of_request
 
@@ -276,6 +277,7 @@ def initiate(sa: IkeSa, connection: Connection, policy: ChildPolicy, init: InitR
             raise
         _heed_preference(sa, connection, reply)
         sa.establish(peer, proof.method)
+        sa.reauthentication.heed(reply.notify(NotifyType.AUTH_LIFETIME))
         yield from _first_child(sa, peer, policy, offered, spi, init, reply)
 
 
@@ -432,9 +434,8 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     _heed_preference(sa, connection, message)
     sa.establish(peer, proof.method)
     child = yield from _answer_child(sa, peer, connection, init, message)
-    return Answer(
-        (me, *proof.certificates, proof.authentication, *child, *ppk.confirmation(sa), *preference(connection))
-    )
+    also: tuple[Payload, ...] = (*ppk.confirmation(sa), *auth_lifetime(connection), *preference(connection))
+    return Answer((me, *proof.certificates, proof.authentication, *child, *also))
 
 
 def _connection_for(sa: IkeSa, message: Message, identity: Identity) -> Connection:

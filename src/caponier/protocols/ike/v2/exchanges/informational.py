@@ -44,6 +44,7 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     fatal = next((notify for notify in message.error_notifies if notify.type in _FATAL), None)
     if fatal is not None:
         return _close_for(sa, fatal)
+    sa.reauthentication.heed(message.notify(NotifyType.AUTH_LIFETIME))  # RFC 4478 section 3: "at any time"
     deletes = message.all(Delete)
     if any(delete.protocol == ProtocolId.IKE for delete in deletes):
         return Answer((), lambda: sa.finish("the peer deleted the IKE SA"))
