@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from caponier.doi.ikev2 import ExchangeType
 from caponier.errors import CaponierError
 from caponier.protocols.ike.policy import Connection
-from caponier.protocols.ike.v2.child_sa import first_policy
-from caponier.protocols.ike.v2.exchanges import auth, init
 from caponier.protocols.ike.v2.exchanges.create_child import negotiate
+from caponier.protocols.ike.v2.exchanges.initial import establish
 from caponier.protocols.ike.v2.lanes import Exchange
 from caponier.protocols.ike.v2.lifecycle import Phase
 from caponier.protocols.ike.v2.steps import Step
@@ -38,11 +37,7 @@ def reauthenticate(sa: IkeSa, connection: Connection, old: IkeSa) -> Exchange:
 
 
 def _reauthenticate(sa: IkeSa, connection: Connection, old: IkeSa) -> Step[None]:
-    wanted = _standing(connection, old)
-    result = yield from init.initiate(sa, wanted)
-    first = first_policy(sa, wanted)
-    yield from auth.initiate(sa, wanted, first, result)
-    for policy in [each for each in wanted.children if each is not first]:
+    for policy in (yield from establish(sa, _standing(connection, old))):
         try:
             yield from negotiate(sa, policy)
         except CaponierError as error:
