@@ -220,10 +220,10 @@ class Opener:
         """
 
 def modp_public(group: int, private: bytes) -> bytes:
-    """g^x mod p of an IKE MODP group (transform type 4: 14, 15, 16), big-endian, as long as the prime. Constant time."""
+    """g^x mod p of an IKE MODP group (transform type 4: 2, 5, 14 to 18, 22 to 24), big-endian, as long as the prime. Constant time."""
 
 def modp_shared(group: int, private: bytes, public: bytes) -> bytes:
-    """y^x mod p. Raises ValueError where y fails the checks of RFC 6989 section 2.1."""
+    """y^x mod p. Raises ValueError where y fails the checks of RFC 6989 sections 2.1 and 2.2."""
 
 def mlkem_generate(method: int, seed: bytes) -> tuple[bytes, bytes]:
     """Encapsulation key and decapsulation key of ML-KEM (transform type 4: 35, 36, 37) of a seed of 64 octets."""

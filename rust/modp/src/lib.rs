@@ -1,13 +1,18 @@
-//! Modular exponentiation in the MODP groups of IKE (RFC 3526), in constant time.
+//! Modular exponentiation in the MODP groups of IKE (RFC 2409, RFC 3526, RFC 5114), in constant time.
 //!
-//! The primes and the arithmetic are AWS-LC's; this crate checks what comes in, pads what goes out, and sees to it that
+//! Most primes and the arithmetic are AWS-LC's; this crate checks what comes in, pads what goes out, and sees to it that
 //! nothing secret is left in memory. All `unsafe` is the calls into that library.
 
-use std::ptr::NonNull;
+mod groups;
+mod number;
+mod parameters;
 
 use aws_lc_sys as ffi;
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+pub use groups::Group;
+use number::{Context, Montgomery, Number};
 
 /// Why a computation did not happen.
 #[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
@@ -18,6 +23,9 @@ pub enum Error {
     /// A public value outside of 2 to p - 2 (RFC 6989 section 2.1), or of another length than the prime.
     #[error("the public value is not in the range 2 to p - 2, as long as the prime")]
     PublicOutOfRange,
+    /// A public value that is in no subgroup of the group's order (RFC 6989 section 2.2).
+    #[error("the public value is not in the group's subgroup")]
+    PublicOutOfSubgroup,
     /// A private exponent of zero octets, of zero, or longer than the prime.
     #[error("the private exponent is empty, zero or longer than the prime")]
     BadPrivate,
@@ -26,65 +34,34 @@ pub enum Error {
     OutOfMemory,
 }
 
-/// A MODP group, by its number in transform type 4.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Group {
-    /// Group 14.
-    Modp2048,
-    /// Group 15.
-    Modp3072,
-    /// Group 16.
-    Modp4096,
-}
-
-impl Group {
-    /// The group of this number.
-    pub fn new(number: u16) -> Result<Self, Error> {
-        match number {
-            14 => Ok(Self::Modp2048),
-            15 => Ok(Self::Modp3072),
-            16 => Ok(Self::Modp4096),
-            other => Err(Error::UnknownGroup(other)),
-        }
-    }
-
-    /// Octets of the prime, and so of every public value and shared secret.
-    pub fn length(self) -> usize {
-        match self {
-            Self::Modp2048 => 256,
-            Self::Modp3072 => 384,
-            Self::Modp4096 => 512,
-        }
-    }
-
-    fn prime(self) -> Result<Number, Error> {
-        let null = std::ptr::null_mut();
-        // SAFETY: with a null argument each of these allocates a number, which `Number` frees.
-        Number::own(unsafe {
-            match self {
-                Self::Modp2048 => ffi::BN_get_rfc3526_prime_2048(null),
-                Self::Modp3072 => ffi::BN_get_rfc3526_prime_3072(null),
-                Self::Modp4096 => ffi::BN_get_rfc3526_prime_4096(null),
-            }
-        })
-    }
-}
-
-/// `2^private mod p`, big-endian, as long as the prime.
+/// `g^private mod p`, big-endian, as long as the prime.
 pub fn public(group: Group, private: &[u8]) -> Result<Vec<u8>, Error> {
-    let secret = power(group, &Number::from_octets(&[2])?, private)?;
+    let secret = power(group, &group.generator()?, private)?;
     Ok(secret.to_vec())
 }
 
 /// `public^private mod p`, big-endian, as long as the prime.
 ///
-/// The peer's value must lie in 2 to p - 2 (RFC 6989 section 2.1); these primes are safe, so that nothing else is left to check.
+/// The peer's value must lie in 2 to p - 2 (RFC 6989 section 2.1). Where the group has small subgroups, its power by the order
+/// of the right one must be 1 too (section 2.2), so that a value of the peer's choosing tells nothing of our exponent.
 pub fn shared(group: Group, private: &[u8], public: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
     let value = Number::from_octets(public)?;
     if public.len() != group.length() || !is_in_range(&value, &group.prime()?)? {
         return Err(Error::PublicOutOfRange);
     }
+    if let Some(order) = group.order() {
+        if !is_one(&power(group, &value, order)?) {
+            return Err(Error::PublicOutOfSubgroup);
+        }
+    }
     power(group, &value, private)
+}
+
+/// Whether a public number is one.
+fn is_one(octets: &[u8]) -> bool {
+    octets
+        .split_last()
+        .is_some_and(|(last, others)| *last == 1 && others.iter().all(|octet| *octet == 0))
 }
 
 fn is_in_range(value: &Number, prime: &Number) -> Result<bool, Error> {
@@ -139,82 +116,28 @@ fn power(group: Group, base: &Number, private: &[u8]) -> Result<Zeroizing<Vec<u8
     }
 }
 
-/// A number of the library, wiped and freed when dropped.
-struct Number(NonNull<ffi::BIGNUM>);
-
-impl Number {
-    fn own(pointer: *mut ffi::BIGNUM) -> Result<Self, Error> {
-        NonNull::new(pointer).map(Self).ok_or(Error::OutOfMemory)
-    }
-
-    fn from_octets(octets: &[u8]) -> Result<Self, Error> {
-        // SAFETY: pointer and length are of one slice; a null third argument allocates.
-        Self::own(unsafe { ffi::BN_bin2bn(octets.as_ptr(), octets.len(), std::ptr::null_mut()) })
-    }
-
-    /// The octets of a number that is no secret.
-    fn to_octets_public(&self) -> Vec<u8> {
-        // SAFETY: the number is live; the buffer is as long as the library says that it needs.
-        unsafe {
-            let mut octets = vec![0_u8; ffi::BN_num_bytes(self.0.as_ptr()) as usize];
-            ffi::BN_bn2bin(self.0.as_ptr(), octets.as_mut_ptr());
-            octets
-        }
-    }
-}
-
-impl Drop for Number {
-    fn drop(&mut self) {
-        // SAFETY: we own it, and it is dropped once.
-        unsafe { ffi::BN_clear_free(self.0.as_ptr()) }
-    }
-}
-
-/// Scratch space of the library.
-struct Context(NonNull<ffi::BN_CTX>);
-
-impl Context {
-    fn new() -> Result<Self, Error> {
-        // SAFETY: allocates, or returns null.
-        NonNull::new(unsafe { ffi::BN_CTX_new() })
-            .map(Self)
-            .ok_or(Error::OutOfMemory)
-    }
-}
-
-impl Drop for Context {
-    fn drop(&mut self) {
-        // SAFETY: we own it, and it is dropped once.
-        unsafe { ffi::BN_CTX_free(self.0.as_ptr()) }
-    }
-}
-
-/// A modulus, prepared for Montgomery multiplication.
-struct Montgomery(NonNull<ffi::BN_MONT_CTX>);
-
-impl Montgomery {
-    fn new(modulus: &Number, context: &Context) -> Result<Self, Error> {
-        // SAFETY: both are live; it allocates, or returns null.
-        NonNull::new(unsafe {
-            ffi::BN_MONT_CTX_new_for_modulus(modulus.0.as_ptr(), context.0.as_ptr())
-        })
-        .map(Self)
-        .ok_or(Error::OutOfMemory)
-    }
-}
-
-impl Drop for Montgomery {
-    fn drop(&mut self) {
-        // SAFETY: we own it, and it is dropped once.
-        unsafe { ffi::BN_MONT_CTX_free(self.0.as_ptr()) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GROUPS: [Group; 3] = [Group::Modp2048, Group::Modp3072, Group::Modp4096];
+    const SAFE: [Group; 7] = [
+        Group::Modp1024,
+        Group::Modp1536,
+        Group::Modp2048,
+        Group::Modp3072,
+        Group::Modp4096,
+        Group::Modp6144,
+        Group::Modp8192,
+    ];
+    const WITH_SUBGROUPS: [Group; 3] = [
+        Group::Modp1024Subgroup160,
+        Group::Modp2048Subgroup224,
+        Group::Modp2048Subgroup256,
+    ];
+
+    fn groups() -> impl Iterator<Item = Group> {
+        SAFE.into_iter().chain(WITH_SUBGROUPS)
+    }
 
     fn exponent(seed: u8) -> Vec<u8> {
         (0..48_u8)
@@ -224,7 +147,7 @@ mod tests {
 
     #[test]
     fn both_sides_agree() {
-        for group in GROUPS {
+        for group in groups() {
             let (a, b) = (exponent(1), exponent(7));
             let from_a = shared(group, &a, &public(group, &b).unwrap()).unwrap();
             let from_b = shared(group, &b, &public(group, &a).unwrap()).unwrap();
@@ -235,7 +158,7 @@ mod tests {
 
     #[test]
     fn small_powers_are_what_they_are() {
-        for group in GROUPS {
+        for group in SAFE {
             let mut expected = vec![0_u8; group.length()];
             expected[group.length() - 2] = 4; // 2^10 = 1024
             assert_eq!(public(group, &[10]).unwrap(), expected);
@@ -244,7 +167,7 @@ mod tests {
 
     #[test]
     fn values_outside_of_the_range_are_refused() {
-        for group in GROUPS {
+        for group in groups() {
             let prime = group.prime().unwrap().to_octets_public();
             let mut less_one = prime.clone();
             less_one[group.length() - 1] -= 1;
@@ -266,7 +189,34 @@ mod tests {
                     Err(Error::PublicOutOfRange)
                 );
             }
-            assert!(shared(group, &exponent(3), &less_two).is_ok());
+            // p - 2 is in range everywhere, and in none of the subgroups.
+            let found = shared(group, &exponent(3), &less_two).map(|_| ());
+            let expected = match group.order() {
+                None => Ok(()),
+                Some(_) => Err(Error::PublicOutOfSubgroup),
+            };
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn generators_are_of_the_order_that_is_told() {
+        for group in WITH_SUBGROUPS {
+            let order = group.order().unwrap();
+            assert!(is_one(&public(group, order).unwrap()));
+            assert!(!is_one(&public(group, &order[..order.len() - 1]).unwrap()));
+        }
+    }
+
+    #[test]
+    fn values_outside_of_the_subgroup_are_refused() {
+        for group in WITH_SUBGROUPS {
+            let mut two = vec![0_u8; group.length()];
+            two[group.length() - 1] = 2;
+            assert_eq!(
+                shared(group, &exponent(3), &two).map(|_| ()),
+                Err(Error::PublicOutOfSubgroup)
+            );
         }
     }
 
@@ -275,6 +225,6 @@ mod tests {
         assert_eq!(public(Group::Modp2048, &[]), Err(Error::BadPrivate));
         assert_eq!(public(Group::Modp2048, &[0, 0]), Err(Error::BadPrivate));
         assert_eq!(public(Group::Modp2048, &[1; 257]), Err(Error::BadPrivate));
-        assert_eq!(Group::new(2), Err(Error::UnknownGroup(2)));
+        assert_eq!(Group::new(1), Err(Error::UnknownGroup(1)));
     }
 }

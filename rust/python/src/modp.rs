@@ -8,9 +8,10 @@ use pyo3::types::PyBytes;
 fn refused(error: Error) -> PyErr {
     match error {
         Error::OutOfMemory => PyMemoryError::new_err(error.to_string()),
-        Error::UnknownGroup(_) | Error::PublicOutOfRange | Error::BadPrivate => {
-            PyValueError::new_err(error.to_string())
-        }
+        Error::UnknownGroup(_)
+        | Error::PublicOutOfRange
+        | Error::PublicOutOfSubgroup
+        | Error::BadPrivate => PyValueError::new_err(error.to_string()),
     }
 }
 
@@ -26,7 +27,7 @@ pub fn modp_public<'py>(
     Ok(PyBytes::new(py, &octets))
 }
 
-/// y^x mod p; raises ValueError where y is not in 2 to p - 2.
+/// y^x mod p; raises ValueError where y is not in 2 to p - 2, or not in the group's subgroup.
 #[pyfunction]
 #[pyo3(signature = (group, private, public))]
 pub fn modp_shared<'py>(
