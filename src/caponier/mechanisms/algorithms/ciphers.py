@@ -1,4 +1,4 @@
-"""Ciphers as the Encrypted payload uses them (RFC 7296 section 3.14, RFC 5282, RFC 7634).
+"""Ciphers as the Encrypted payload uses them (RFC 7296 section 3.14, RFC 5282, RFC 5930, RFC 7634).
 
 Each protects in one direction. An AEAD's nonce is salt and IV: the salt comes with the key (RFC 5282 section 4), the IV
 travels in the message.
@@ -10,16 +10,14 @@ import hmac
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from caponier.errors import IntegrityFailed
+from caponier.mechanisms.algorithms.aeads import AeadAlgorithm
+from caponier.mechanisms.algorithms.block_modes import BlockMode
 from caponier.mechanisms.algorithms.integrity import IntegrityAlgorithm
 from caponier.octets import Secret
 
 AEAD_IV_LENGTH = 8  #: octets; RFC 5282 section 3.1, RFC 7634 section 2
-AEAD_ICV_LENGTH = 16
-AES_BLOCK = 16
 
 
 class MessageCipher(Protocol):
@@ -42,7 +40,7 @@ class MessageCipher(Protocol):
         """IV | ciphertext | ICV.
 
         Args:
-            iv: ``iv_length`` octets; never repeated for an AEAD, unpredictable for CBC.
+            iv: ``iv_length`` octets; never repeated where ``block_size`` is 1 (AEAD, CTR), else unpredictable (CBC).
             associated: the message from its first octet to the end of the SK payload's generic header.
             plaintext: payloads, padding, Pad Length.
         """
@@ -56,16 +54,16 @@ class MessageCipher(Protocol):
 
 
 class AeadCipher:
-    """AES-GCM with a 16-octet ICV (RFC 5282) or ChaCha20-Poly1305 (RFC 7634)."""
+    """A combined mode: AES-GCM, AES-CCM (RFC 5282) or ChaCha20-Poly1305 (RFC 7634)."""
 
     iv_length = AEAD_IV_LENGTH
-    icv_length = AEAD_ICV_LENGTH
     block_size = 1
 
-    def __init__(self, aead: type[AESGCM | ChaCha20Poly1305], key: Secret, salt_length: int) -> None:
+    def __init__(self, algorithm: AeadAlgorithm, key: Secret, salt_length: int) -> None:
         octets = key.expose()
-        self._aead = aead(octets[: len(octets) - salt_length])
+        self._aead = algorithm.keyed(octets[: len(octets) - salt_length])
         self._salt = octets[len(octets) - salt_length :]
+        self.icv_length = algorithm.icv_length
 
     def seal(self, iv: bytes, associated: bytes, plaintext: bytes) -> bytes:
         return iv + self._aead.encrypt(self._salt + iv, plaintext, associated)
@@ -80,35 +78,33 @@ class AeadCipher:
             raise _broken() from None
 
 
-class CbcCipher:
-    """AES-CBC (RFC 3602), with an integrity algorithm over everything before the ICV (RFC 7296 section 3.14).
+class EncryptThenMac:
+    """A block mode, with an integrity algorithm over everything before the ICV (RFC 7296 section 3.14).
 
     It keeps a copy of the integrity key: a key that is wiped while a cipher holds it would become one of zeros, which
     everybody knows.
     """
 
-    iv_length = AES_BLOCK
-    block_size = AES_BLOCK
-
-    def __init__(self, key: Secret, integrity: IntegrityAlgorithm, integrity_key: Secret) -> None:
-        self._algorithm = algorithms.AES(key.expose())
+    def __init__(self, mode: BlockMode, integrity: IntegrityAlgorithm, integrity_key: Secret) -> None:
+        self._mode = mode
         self._integrity = integrity
         self._integrity_key = Secret(integrity_key.expose())
+        self.iv_length = mode.iv_length
+        self.block_size = mode.block_size
         self.icv_length = integrity.icv_length
 
     def seal(self, iv: bytes, associated: bytes, plaintext: bytes) -> bytes:
-        encryptor = Cipher(self._algorithm, modes.CBC(iv)).encryptor()
-        body = iv + encryptor.update(plaintext) + encryptor.finalize()
+        body = iv + self._mode.encrypt(iv, plaintext)
         return body + self._integrity.compute(self._integrity_key, associated + body)
 
     def open(self, associated: bytes, protected: bytes) -> bytes:
         body, icv = protected[: -self.icv_length], protected[-self.icv_length :]
-        if len(body) < 2 * AES_BLOCK or len(body) % AES_BLOCK:
+        iv, ciphertext = body[: self.iv_length], body[self.iv_length :]
+        if not ciphertext or len(ciphertext) % self.block_size:
             raise _broken()
         if not hmac.compare_digest(self._integrity.compute(self._integrity_key, associated + body), icv):
             raise _broken()
-        decryptor = Cipher(self._algorithm, modes.CBC(body[:AES_BLOCK])).decryptor()
-        return decryptor.update(body[AES_BLOCK:]) + decryptor.finalize()
+        return self._mode.decrypt(iv, ciphertext)
 
 
 def _broken() -> IntegrityFailed:

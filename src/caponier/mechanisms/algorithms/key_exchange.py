@@ -1,4 +1,6 @@
-"""Key exchange methods (transform type 4): X25519 (RFC 8031), ECP groups (RFC 5903), MODP groups (RFC 3526).
+"""Key exchange methods (transform type 4).
+
+X25519 and X448 (RFC 8031), ECP groups (RFC 5903) and those of Brainpool (RFC 6954), MODP groups (RFC 2409, RFC 3526, RFC 5114).
 
 A private value comes from the random octets of the caller, so that a simulated exchange can be repeated octet by octet.
 Public values of the peer are checked as RFC 6989 wants it, before anything is computed with them.
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.x448 import X448PrivateKey, X448PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from caponier import _plane
@@ -65,41 +68,52 @@ def _require_length(group: KeyExchangeId, public: bytes, length: int) -> None:
         )
 
 
-class X25519:
-    """Curve25519 (RFC 8031 section 2, RFC 7748 section 5).
+@dataclass(frozen=True, slots=True)
+class MontgomeryCurve:
+    """Curve25519 or Curve448 (RFC 8031 section 2, RFC 7748 section 5).
 
-    The library clears and sets the bits of the private octets and ignores the highest bit of the peer's value, as
+    The library clears and sets the bits of the private octets and ignores the highest bit of the peer's value for X25519, as
     RFC 8031 section 3.2 wants it.
+
+    Attributes:
+        id: its number.
+        public_length: octets, of private values too.
+        private: the library's private key.
+        public: the library's public key.
     """
 
-    id = KeyExchangeId.CURVE25519
-    public_length = 32
+    id: KeyExchangeId
+    public_length: int
+    private: type[X25519PrivateKey | X448PrivateKey]
+    public: type[X25519PublicKey | X448PublicKey]
 
     def generate(self, rng: Rng) -> KeyPair:
-        return _X25519KeyPair(X25519PrivateKey.from_private_bytes(rng(32)))
+        return _MontgomeryKeyPair(self, self.private.from_private_bytes(rng(self.public_length)))
 
 
-class _X25519KeyPair:
-    def __init__(self, private: X25519PrivateKey) -> None:
+class _MontgomeryKeyPair:
+    def __init__(self, curve: MontgomeryCurve, private: X25519PrivateKey | X448PrivateKey) -> None:
+        self._curve = curve
         self._private = private
         self.public = private.public_key().public_bytes_raw()
 
     def derive_shared(self, peer_public: bytes) -> Secret:
-        _require_length(X25519.id, peer_public, X25519.public_length)
+        _require_length(self._curve.id, peer_public, self._curve.public_length)
+        point = self._curve.public.from_public_bytes(peer_public)
         try:
-            return Secret(self._private.exchange(X25519PublicKey.from_public_bytes(peer_public)))
+            return Secret(self._private.exchange(point))  # type: ignore[arg-type]  # both are of one curve
         except ValueError:  # the all-zero result of a point of low order
-            raise _refused(X25519.id, "a point of low order", "RFC 7748 section 6.1") from None
+            raise _refused(self._curve.id, "a point of low order", "RFC 7748 section 6") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Ecp:
-    """A group over an elliptic curve modulo a prime (RFC 5903).
+    """A group over an elliptic curve modulo a prime (RFC 5903, RFC 6954 section 2.3).
 
     Attributes:
         id: its number.
         curve: as the library names it.
-        prime: the field's modulus (RFC 5903 section 3).
+        prime: the field's modulus (RFC 5903 section 3, RFC 5639 section 3).
     """
 
     id: KeyExchangeId
@@ -143,12 +157,13 @@ class _EcpKeyPair:
 
 @dataclass(frozen=True, slots=True)
 class Modp:
-    """A group of integers modulo a safe prime (RFC 3526).
+    """A group of integers modulo a prime (RFC 2409, RFC 3526, RFC 5114).
 
     Attributes:
         id: its number.
         public_length: octets of the prime.
-        exponent_length: octets of the private exponent: the larger size of RFC 3526 section 8.
+        exponent_length: octets of the private exponent: the larger size of RFC 3526 section 8, and for group 2, which that
+            table does not have, that of group 5; of the groups of RFC 5114 the order of the subgroup.
     """
 
     id: KeyExchangeId
@@ -169,13 +184,49 @@ class _ModpKeyPair:
         _require_length(self._group.id, peer_public, self._group.public_length)
         try:
             return Secret(_plane.modp_shared(int(self._group.id), self._private.expose(), peer_public))
-        except ValueError:
-            raise _refused(self._group.id, "a public value outside of 2 to p - 2", "RFC 6989 section 2.1") from None
+        except ValueError as error:  # which of the two checks failed, the packet core says
+            raise _refused(self._group.id, str(error), "RFC 6989 sections 2.1 and 2.2") from None
 
 
-ECP_256 = Ecp(KeyExchangeId.ECP_256, ec.SECP256R1(), 2**256 - 2**224 + 2**192 + 2**96 - 1)
-ECP_384 = Ecp(KeyExchangeId.ECP_384, ec.SECP384R1(), 2**384 - 2**128 - 2**96 + 2**32 - 1)
-ECP_521 = Ecp(KeyExchangeId.ECP_521, ec.SECP521R1(), 2**521 - 1)
-MODP_2048 = Modp(KeyExchangeId.MODP_2048, 256, 40)
-MODP_3072 = Modp(KeyExchangeId.MODP_3072, 384, 53)
-MODP_4096 = Modp(KeyExchangeId.MODP_4096, 512, 60)
+X25519 = MontgomeryCurve(KeyExchangeId.CURVE25519, 32, X25519PrivateKey, X25519PublicKey)
+X448 = MontgomeryCurve(KeyExchangeId.CURVE448, 56, X448PrivateKey, X448PublicKey)
+
+ECP_GROUPS = (
+    Ecp(KeyExchangeId.ECP_256, ec.SECP256R1(), 2**256 - 2**224 + 2**192 + 2**96 - 1),
+    Ecp(KeyExchangeId.ECP_384, ec.SECP384R1(), 2**384 - 2**128 - 2**96 + 2**32 - 1),
+    Ecp(KeyExchangeId.ECP_521, ec.SECP521R1(), 2**521 - 1),
+)
+#: The primes are those of RFC 5639 sections 3.4, 3.6 and 3.7.
+BRAINPOOL_GROUPS = (
+    Ecp(
+        KeyExchangeId.BRAINPOOL_P256R1,
+        ec.BrainpoolP256R1(),
+        0xA9FB57DBA1EEA9BC3E660A909D838D726E3BF623D52620282013481D1F6E5377,
+    ),
+    Ecp(
+        KeyExchangeId.BRAINPOOL_P384R1,
+        ec.BrainpoolP384R1(),
+        0x8CB91E82A3386D280F5D6F7E50E641DF152F7109ED5456B412B1DA197FB71123ACD3A729901D1A71874700133107EC53,
+    ),
+    Ecp(
+        KeyExchangeId.BRAINPOOL_P512R1,
+        ec.BrainpoolP512R1(),
+        int(
+            "AADD9DB8DBE9C48B3FD4E6AE33C9FC07CB308DB3B3C9D20ED6639CCA70330871"
+            "7D4D9B009BC66842AECDA12AE6A380E62881FF2F2D82C68528AA6056583A48F3",
+            16,
+        ),
+    ),
+)
+MODP_GROUPS = (
+    Modp(KeyExchangeId.MODP_1024, 128, 30),
+    Modp(KeyExchangeId.MODP_1536, 192, 30),
+    Modp(KeyExchangeId.MODP_2048, 256, 40),
+    Modp(KeyExchangeId.MODP_3072, 384, 53),
+    Modp(KeyExchangeId.MODP_4096, 512, 60),
+    Modp(KeyExchangeId.MODP_6144, 768, 68),
+    Modp(KeyExchangeId.MODP_8192, 1024, 78),
+    Modp(KeyExchangeId.MODP_1024_160, 128, 20),
+    Modp(KeyExchangeId.MODP_2048_224, 256, 28),
+    Modp(KeyExchangeId.MODP_2048_256, 256, 32),
+)

@@ -89,7 +89,7 @@ def prf_plus(function: PrfAlgorithm, key: Secret | bytes, seed: bytes, length: i
 def derive_ike_keys(suite: IkeSuite, shared: Secret, ni: bytes, nr: bytes, spi_i: bytes, spi_r: bytes) -> IkeKeys:
     """The keys of a new IKE SA (RFC 7296 section 2.14).
 
-    ``SKEYSEED = prf(Ni | Nr, g^ir)``, then ``prf+ (SKEYSEED, Ni | Nr | SPIi | SPIr)``.
+    ``SKEYSEED = prf(Ni | Nr, g^ir)``, of the nonces what the PRF takes; then ``prf+ (SKEYSEED, Ni | Nr | SPIi | SPIr)``.
 
     Args:
         suite: what was negotiated.
@@ -99,9 +99,8 @@ def derive_ike_keys(suite: IkeSuite, shared: Secret, ni: bytes, nr: bytes, spi_i
         spi_i: the initiator's SPI, 8 octets.
         spi_r: the responder's.
     """
-    # All our PRFs take keys of any length; the short keys of section 2.14 concern AES-XCBC and AES-CMAC only.
     function = prf(suite.prf)
-    with Secret(function.compute(ni + nr, shared.expose())) as skeyseed:
+    with Secret(function.compute(function.seed_key(ni, nr), shared.expose())) as skeyseed:
         return _expand(suite, function, skeyseed, ni + nr + spi_i + spi_r)
 
 

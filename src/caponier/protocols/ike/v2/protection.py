@@ -58,8 +58,8 @@ class Protection:
         return message_cipher(suite.encryption, suite.key_length, suite.integrity, encryption, integrity)
 
     def _iv(self) -> bytes:
-        """A counter for AEAD, where it must never repeat under a key (RFC 5282 section 3.1); random octets
-        for CBC, where it must be unpredictable (RFC 7296 section 3.14)."""
+        """A counter for AEAD and CTR, where it must never repeat under a key (RFC 5282 section 3.1, RFC 5930 section 2); random
+        octets for CBC, where it must be unpredictable (RFC 7296 section 3.14)."""
         if self._outbound.block_size != 1:
             return self._rng(self._outbound.iv_length)
         self._next_iv += 1
