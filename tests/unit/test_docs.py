@@ -40,7 +40,8 @@ from caponier.daemon.config.schema import (
 )
 from caponier.demo.gateways import write_configurations
 from caponier.doi.ikev2 import KeyExchangeId, ProtocolId, TransformType
-from caponier.doi.keywords import KEYWORDS, AlgorithmName
+from caponier.doi.keywords import AH_KEYWORDS, KEYWORDS, TRANSFORM_IDS, AlgorithmName
+from caponier.doi.registry import entries
 from caponier.mechanisms.algorithms.catalog import is_implemented
 from caponier.mechanisms.algorithms.packets import carries
 from caponier.mechanisms.negotiation.proposals import (
@@ -69,6 +70,7 @@ PAGES = (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
 FIRST_TUNNEL = DOCS / "concepts" / "first-tunnel.md"
 REFUSALS = DOCS / "guides" / "when-it-does-not-come-up.md"
 CONFIGURATION = DOCS / "reference" / "configuration.md"
+ALGORITHMS = DOCS / "reference" / "algorithms.md"
 COMMANDS = DOCS / "reference" / "commands.md"
 
 _FENCE = re.compile(
@@ -226,44 +228,60 @@ def test_every_table_is_documented() -> None:
     assert of_connection == {"local", "remote", "child"}
 
 
-def _of_ike(name: AlgorithmName) -> bool:
-    """An IKE SA cannot go without a key exchange (RFC 7296 section 3.3.3)."""
+PROTOCOLS = (ProtocolId.IKE, ProtocolId.ESP, ProtocolId.AH)
+
+
+def _serves(protocol: ProtocolId, name: AlgorithmName) -> bool:
+    """Whether a proposal for this protocol can name it."""
     if name.transform_type in ADDITIONAL_KEY_EXCHANGES:
         return False  # a sentence tells of the prefixes
-    is_none = (name.transform_type, name.id) == (TransformType.KEY_EXCHANGE, KeyExchangeId.NONE)
-    return not is_none and is_implemented(name.transform_type, name.id, name.key_length)
+    if protocol == ProtocolId.IKE and (name.transform_type, name.id) == (
+        TransformType.KEY_EXCHANGE,
+        KeyExchangeId.NONE,
+    ):
+        return False  # an IKE SA cannot go without a key exchange (RFC 7296 section 3.3.3)
+    if protocol == ProtocolId.IKE or name.transform_type == TransformType.KEY_EXCHANGE:
+        return is_implemented(name.transform_type, name.id, name.key_length)
+    return carries(protocol, name.transform_type, name.id, name.key_length)
 
 
-def _of_esp(name: AlgorithmName) -> bool:
-    if name.transform_type == TransformType.KEY_EXCHANGE:
-        return is_implemented(name.transform_type, name.id)
-    return carries(ProtocolId.ESP, name.transform_type, name.id, name.key_length)
+def _row(name: AlgorithmName) -> tuple[str, str, str, str, str]:
+    """Number, source, protocols, guidance, and whether ``allow_weak`` is needed, as the code has them."""
+    served = [protocol for protocol in PROTOCOLS if _serves(protocol, name)]
+    registry = TRANSFORM_IDS[name.transform_type]
+    (entry,) = (each for each in entries() if (each.registry, each.number) == (registry.registry, int(name.id)))
+    transform = Transform(name.transform_type, name.id)
+    weak = any(weak_algorithms(Proposal(1, protocol, b"", (transform,))) for protocol in served)
+    protocols = ", ".join(protocol.name for protocol in served)
+    return str(int(name.id)), entry.source, protocols, entry.guidance or "", "needed" if weak else ""
 
 
-#: Which table of the section has an algorithm: whether it is for IKE, whether it is for ESP.
-ALGORITHM_TABLES = {"both": (True, True), "ike": (True, False), "esp": (False, True)}
+def _spellings() -> dict[str, list[AlgorithmName]]:
+    """By keyword: what it means. The GMACs of AH have keywords of ciphers."""
+    found: dict[str, list[AlgorithmName]] = {}
+    for name in (*KEYWORDS.values(), *AH_KEYWORDS.values()):
+        if any(_serves(protocol, name) for protocol in PROTOCOLS) and name not in found.setdefault(name.keyword, []):
+            found[name.keyword].append(name)
+    return found
 
 
-@pytest.mark.parametrize("at", range(3), ids=list(ALGORITHM_TABLES))
-def test_every_algorithm_is_documented(at: int) -> None:
-    kind = list(ALGORITHM_TABLES.values())[at]
-    implemented = {word: name.keyword for word, name in KEYWORDS.items() if (_of_ike(name), _of_esp(name)) == kind}
-    found = tables(section(CONFIGURATION, "### Algorithms"))
-    assert len(found) == len(ALGORITHM_TABLES)
-    shown = {word: keyword.strip("`") for keyword, also, *_ in found[at] for word in (keyword.strip("`"), *codes(also))}
-    assert shown == implemented
+def test_every_algorithm_is_documented() -> None:
+    """Exactly the algorithms that there are, with what the code says of each (RFC 8247 section 2, RFC 8221 sections 5 and 6)."""
+    rows = [row for table in tables(ALGORITHMS.read_text()) for row in table]
+    shown = sorted(
+        (keyword.strip("`"), (number, source, served, guidance, weak.strip()))
+        for keyword, _, number, source, served, _, _, guidance, weak in rows
+    )
+    assert shown == sorted((keyword, _row(name)) for keyword, names in _spellings().items() for name in names)
+    spelt = {(keyword.strip("`"), also) for keyword, others, *_ in rows for also in codes(others)}
+    read = {(name.keyword, word) for word, name in KEYWORDS.items() if name.keyword in _spellings()}
+    assert spelt == {(keyword, word) for keyword, word in read if keyword != word}
 
 
-def test_weak_algorithms_are_documented() -> None:
-    """RFC 8221 sections 5 and 6, RFC 8247 section 2: the guidance that is shown says NOT where ``allow_weak`` is needed."""
-    for at, protocol in ((0, ProtocolId.IKE), (0, ProtocolId.ESP), (1, ProtocolId.IKE), (2, ProtocolId.ESP)):
-        for keyword, _, _, _, *guidance in tables(section(CONFIGURATION, "### Algorithms"))[at]:
-            name = KEYWORDS[keyword.strip("`")]
-            weak = weak_algorithms(Proposal(1, protocol, b"", (Transform(name.transform_type, name.id),)))
-            told = guidance[0 if protocol == ProtocolId.IKE else -1].strip()
-            assert [f"{told} (RFC {8247 if protocol == ProtocolId.IKE else 8221})"] * ("NOT" in told) == [
-                warning for _, warning in weak
-            ], keyword
+def test_every_weak_algorithm_is_named_at_its_key() -> None:
+    (row,) = (row for row in tables(section(CONFIGURATION, "## [connection.NAME]"))[0] if row[0] == "`allow_weak`")
+    weak = {keyword for keyword, names in _spellings().items() for name in names if _row(name)[-1]}
+    assert {word for word in weak if not re.fullmatch(r"modp\d+s\d+", word)} == codes(row[-1])
 
 
 @pytest.mark.parametrize(

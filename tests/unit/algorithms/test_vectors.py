@@ -70,10 +70,15 @@ def test_x25519() -> None:
     assert alice.derive_shared(bob.public).expose().hex() == bob.derive_shared(alice.public).expose().hex() == shared
 
 
-PRIMES = {  # RFC 3526 sections 3 to 5: 2^n - 2^(n-64) - 1 + 2^64 * (floor(2^(n-130) pi) + k)
+#: RFC 2409 section 6.2, RFC 3526 sections 2 to 7: 2^n - 2^(n-64) - 1 + 2^64 * (floor(2^(n-130) pi) + k)
+PRIMES = {
+    KeyExchangeId.MODP_1024: (1024, 129093),
+    KeyExchangeId.MODP_1536: (1536, 741804),
     KeyExchangeId.MODP_2048: (2048, 124476),
     KeyExchangeId.MODP_3072: (3072, 1690314),
     KeyExchangeId.MODP_4096: (4096, 240904),
+    KeyExchangeId.MODP_6144: (6144, 929484),
+    KeyExchangeId.MODP_8192: (8192, 4743158),
 }
 
 
@@ -95,7 +100,7 @@ def _pi_scaled(bits: int) -> int:
 
 @pytest.mark.parametrize("number", PRIMES)
 def test_modp_groups(number: KeyExchangeId) -> None:
-    """RFC 3526: the prime from the formula that it gives, the powers from Python's own arithmetic."""
+    """RFC 2409, RFC 3526: the prime from the formula that it gives, the powers from Python's own arithmetic."""
     bits, k = PRIMES[number]
     prime = 2**bits - 2 ** (bits - 64) - 1 + 2**64 * (_pi_scaled(bits - 130) + k)
     group = key_exchange(number)

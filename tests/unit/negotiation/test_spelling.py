@@ -207,7 +207,12 @@ def test_what_a_peer_may_add_is_shown() -> None:
         (parse_ike_proposal("aes256gcm16-prfsha384-ecp384"), ()),
         (
             parse_ike_proposal("3des-md5-modp1024"),
-            (("prfmd5", "MUST NOT (RFC 8247)"), ("md5", "MUST NOT (RFC 8247)"), ("modp1024", "SHOULD NOT (RFC 8247)")),
+            (
+                ("3des", "SHOULD NOT (RFC 8221)"),
+                ("prfmd5", "MUST NOT (RFC 8247)"),
+                ("md5", "MUST NOT (RFC 8247)"),
+                ("modp1024", "SHOULD NOT (RFC 8247)"),
+            ),
         ),
         (parse_esp_proposal("3des-sha1"), (("3des", "SHOULD NOT (RFC 8221)"),)),
         (
