@@ -19,7 +19,7 @@ USER_SPACE_ESP = Path("/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so")
 # The order matters: kernel-libipsec must come before kernel-netlink, which then only does interfaces and routes.
 PLUGINS = (
     "openssl random nonce x509 revocation constraints pem pkcs1 pkcs8 pubkey hmac kdf aes sha1 sha2 gcm chapoly "
-    "curve25519 kernel-libipsec kernel-netlink socket-default vici"
+    "curve25519 ctr ccm xcbc cmac md5 kernel-libipsec kernel-netlink socket-default vici"
 )
 
 

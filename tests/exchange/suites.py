@@ -1,0 +1,35 @@
+"""IKE suites in which every algorithm that we have occurs: for both ends in simulated time, and for strongSwan."""
+
+from __future__ import annotations
+
+SUITES = (
+    "aes128-sha1-modp1024",
+    "aes192-sha384-modp1536",
+    "aes256-sha512-modp6144",
+    "aes128ctr-sha256-modp3072",
+    "aes192ctr-sha256-modp2048",
+    "aes256ctr-aesxcbc-modp4096",
+    "aes128gcm8-prfsha256-ecp256",
+    "aes192gcm8-prfsha256-ecp256",
+    "aes256gcm8-prfsha256-ecp256",
+    "aes128gcm12-prfsha384-ecp384",
+    "aes192gcm12-prfsha384-ecp384",
+    "aes256gcm12-prfsha384-ecp384",
+    "aes128gcm16-prfsha512-ecp521",
+    "aes192gcm16-prfsha512-ecp521",
+    "aes256gcm16-prfsha1-modp2048s224",
+    "aes128ccm8-prfaesxcbc-ecp256bp",
+    "aes192ccm8-prfaesxcbc-ecp256bp",
+    "aes256ccm8-prfaesxcbc-ecp256bp",
+    "aes128ccm12-prfaescmac-ecp384bp",
+    "aes192ccm12-prfaescmac-ecp384bp",
+    "aes256ccm12-prfaescmac-ecp384bp",
+    "aes128ccm16-prfsha1-ecp512bp",
+    "aes192ccm16-prfsha1-ecp512bp",
+    "aes256ccm16-prfsha1-ecp512bp",
+    "chacha20poly1305-prfsha256-x25519",
+    "camellia128-aescmac-x448",
+    "camellia192-sha256-modp2048s256",
+    "camellia256-sha256-modp8192",
+    "3des-md5-modp1024s160",
+)
