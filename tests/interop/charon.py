@@ -36,9 +36,10 @@ def absence() -> str | None:
 class Charon:
     """One charon with a directory, a control socket and a /run of its own (its pid file's place is compiled in)."""
 
-    def __init__(self, namespace: Namespace, directory: Path, connections: str) -> None:
+    def __init__(self, namespace: Namespace, directory: Path, connections: str, settings: str = "") -> None:
         self.namespace = namespace
         self.directory = directory
+        self.settings = settings
         self.socket = directory / "vici"
         for name in ("x509", "x509ca", "ecdsa", "rsa", "private"):
             (directory / "swanctl" / name).mkdir(parents=True)
@@ -53,6 +54,7 @@ class Charon:
           install_virtual_ip = no
           retransmit_timeout = 1
           retransmit_tries = 3
+          {self.settings}
           filelog {{ log {{ path = {self.log}
             default = 1
             ike = 2

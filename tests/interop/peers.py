@@ -29,6 +29,7 @@ class Scenario:
         our_ike: our IKE proposals, where they are to differ.
         our_lines: further lines of our connection.
         our_remote: further keys of our remote table.
+        their_settings: further lines of strongSwan's ``charon`` section.
         their_ike: strongSwan's proposal, where it is to differ.
         their_lines: further lines of strongSwan's connection.
         their_secrets: further secrets of strongSwan's.
@@ -43,6 +44,7 @@ class Scenario:
     our_ike: tuple[str, ...] = ()
     our_lines: str = ""
     our_remote: str = ""
+    their_settings: str = ""
     their_ike: str | None = None
     their_esp: str | None = None
     their_id: str = THEM
@@ -129,7 +131,7 @@ def _theirs(scenario: Scenario) -> str:
 def pair(world: Topology, directory: Path, scenario: Scenario) -> Iterator[tuple[Gateway, Charon]]:
     """Caponier on gw1, strongSwan on gw2."""
     _ours(scenario, directory)
-    charon = Charon(world.gw2, directory / "charon", _theirs(scenario))
+    charon = Charon(world.gw2, directory / "charon", _theirs(scenario), scenario.their_settings)
     for kind, name in (("x509", "theirs.pem"), ("private", "theirs.key"), ("x509ca", "ca.pem")):
         if name in scenario.certificates:
             charon.write(kind, name, scenario.certificates[name])

@@ -29,6 +29,7 @@ from caponier.daemon.engines.base import (
 )
 from caponier.daemon.engines.userspace import UserspaceEngine
 from caponier.daemon.guard import Guard
+from caponier.daemon.healing import Healing
 from caponier.daemon.journal import Journal, Trouble
 from caponier.daemon.policies import Policies
 from caponier.daemon.routes import Routes
@@ -41,7 +42,6 @@ from caponier.protocols.ike.events import (
     ChildSaRemoved,
     Event,
     IkeSaClosed,
-    IkeSaEstablished,
     IkeSaStatus,
     NegotiationFailed,
     Role,
@@ -50,7 +50,6 @@ from caponier.protocols.ike.path import Path
 from caponier.protocols.ike.policy import Connection, Start
 from caponier.protocols.ike.v2.lifecycle import Phase
 
-FIRST_RETRY, LAST_RETRY = 1.0, 60.0  #: seconds between attempts to bring a connection back, doubling
 LOOK_SECONDS = 10.0  #: between two looks at paths, and after which a drop of a kind that was told is told again
 FAREWELL_SECONDS = 4.0  #: how long peers may take to confirm our Deletes when we stop
 
@@ -107,15 +106,13 @@ class _Watch:
     """What the daemon keeps of one connection.
 
     Attributes:
-        is_wanted: whether it is brought back when it is lost.
-        pause: seconds until the next attempt.
-        retry: the attempt that is due.
+        healing: brings it back.
+        is_entered: whether its policies are in force.
         waiting: who waits for something of it.
     """
 
-    is_wanted: bool
-    pause: float = FIRST_RETRY
-    retry: asyncio.TimerHandle | None = None
+    healing: Healing
+    is_entered: bool = False
     waiting: Waiting = field(default_factory=Waiting)
 
 
@@ -190,14 +187,14 @@ class Daemon:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 self._engine.look_again()
+                self._enter_again()
             except EngineError as error:
                 log.error("%s", error)  # noqa: TRY400 - its message says it all
 
     async def __aexit__(self, *failure: object) -> None:
         """Tell the peers, then give everything back."""
         for watch in self._watches.values():
-            watch.is_wanted = False
-            self._stop_retrying(watch)
+            watch.healing.give_up()
         try:
             self._driver.endpoint.shut_down(self._driver.now)
             self._driver.pump()
@@ -220,7 +217,7 @@ class Daemon:
         """
         wanted = self._named(connection, child)
         watch = self._watches[connection]
-        watch.is_wanted = wanted.start is Start.BOOT
+        watch.healing.want(child, always=wanted.start is Start.BOOT)
         if self._is_up(wanted, child):
             return
         if self._is_ending:
@@ -243,10 +240,9 @@ class Daemon:
             TookTooLong: the peer did not confirm within ``seconds``.
         """
         wanted = self._named(connection, child)
+        watch = self._watches[connection]
+        watch.healing.give_up(child)
         if child is None:
-            watch = self._watches[connection]
-            watch.is_wanted = False
-            self._stop_retrying(watch)
             watch.waiting.fail(MisuseError(f"{connection} was brought down meanwhile"))
         self._driver.endpoint.terminate(connection, self._driver.now, child)
         self._driver.pump()
@@ -414,18 +410,45 @@ class Daemon:
 
     def _add(self, connection: Connection) -> None:
         self._driver.endpoint.add_connection(connection)
-        watch = _Watch(is_wanted=connection.start is Start.BOOT)
-        self._watches[connection.name] = watch
+        name = connection.name
+        healing = Healing(
+            lambda: self._missing(connection),
+            lambda: any(sa.phase == Phase.CONNECTING.value for sa in self._all_sas(name)),
+            partial(self._mend, connection),
+            is_wanted=connection.start is Start.BOOT,
+        )
+        self._watches[name] = watch = _Watch(healing)
+        self._enter(connection, watch)
+        if healing.is_wanted:
+            self._connect(connection)
+
+    def _enter(self, connection: Connection, watch: _Watch) -> None:
+        """Put the policies in force; what fails now, for its interface is not there yet, is tried again."""
         try:
             self._policies.enter(connection)
         except EngineError as error:  # told like any other failure; the other connections do not suffer from it
             self.journal.trouble(connection.name, None, "", error)
-        if watch.is_wanted:
+        else:
+            watch.is_entered = True
+
+    def _enter_again(self) -> None:
+        """Those whose policies could not be put in force."""
+        for name, watch in self._watches.items():
+            if not watch.is_entered:
+                self._policies.leave(name)
+                self._enter(self._configuration.connections[name], watch)
+
+    def _mend(self, connection: Connection, lacks: set[str]) -> None:
+        """Ask for what a connection lacks: its IKE SA, or some of its Child SAs."""
+        if not any(sa.phase == Phase.ESTABLISHED.value for sa in self._sas(connection.name)):
             self._connect(connection)
+            return
+        for child in lacks:
+            self._connect(connection, child)
 
     def _remove(self, name: str) -> None:
         watch = self._watches.pop(name)
-        self._stop_retrying(watch)
+        watch.healing.give_up()
         watch.waiting.fail(UnknownName(f"connection {name} was removed or changed meanwhile"))
         self._policies.leave(name)
         self._driver.endpoint.remove_connection(name, self._driver.now)
@@ -445,7 +468,7 @@ class Daemon:
         except CaponierError as error:
             self._failed(connection.name, None, error)
             self.journal.trouble(connection.name, None, "", error)
-            self._retry(connection.name)
+            self._heal(connection.name)
         self._driver.pump()
 
     def _path(self, connection: Connection) -> Path:
@@ -484,9 +507,13 @@ class Daemon:
         return [sa for sa in self._driver.endpoint.ike_sas() if sa.connection == connection]
 
     def _is_up(self, connection: Connection, child: str | None) -> bool:
+        missing = self._missing(connection)
+        return not missing if child is None else child not in missing
+
+    def _missing(self, connection: Connection) -> set[str]:
+        """Names of the Child SAs that are not there."""
         there = {each.name for sa in self._sas(connection.name) for each in sa.children}
-        wanted = {policy.name for policy in connection.children} if child is None else {child}
-        return wanted <= there
+        return {policy.name for policy in connection.children} - there
 
     def _has_sa(self, connection: Connection, child: str | None) -> bool:
         sas = self._all_sas(connection.name)
@@ -504,23 +531,19 @@ class Daemon:
         self.journal.take(event)
         self._news.set()
         match event:
-            case IkeSaEstablished(sa) if sa.connection in self._watches:
-                watch = self._watches[sa.connection]
-                watch.pause = FIRST_RETRY
-                self._stop_retrying(watch)
             case ChildSaInstalled(connection=connection) | ChildSaRemoved(connection=connection):
                 self._changed(connection)
+                self._heal(connection)
             case NegotiationFailed(connection, child, role, _, error) if connection is not None:
                 is_a_strangers = role is Role.RESPONDER and child is None
                 if not is_a_strangers:  # whose failure is nobody's answer here, whatever it resembles
                     self._failed(connection, child, error)
-                if child is None:
-                    self._retry(connection)
+                self._heal(connection)
             case IkeSaClosed(_, connection, _, error):
                 if error is not None:
                     self._failed(connection, None, error)
                 self._changed(connection)
-                self._retry(connection)
+                self._heal(connection)
             case _:
                 pass
 
@@ -529,31 +552,14 @@ class Daemon:
         if name in self._watches:
             self._watches[name].waiting.look()
 
+    def _heal(self, name: str) -> None:
+        """See whether a connection has all that it is to have."""
+        if name in self._watches:
+            self._watches[name].healing.look()
+
     def _failed(self, name: str, child: str | None, error: CaponierError) -> None:
         if name in self._watches:
             self._watches[name].waiting.fail(error, child)
-
-    def _retry(self, name: str) -> None:
-        """Bring a connection back after a pause, if it is wanted and nothing is left of it."""
-        watch, connection = self._watches.get(name), self._configuration.connections.get(name)
-        if watch is None or connection is None or not watch.is_wanted or watch.retry is not None:
-            return
-        if self._all_sas(name):
-            return
-        pause, watch.pause = watch.pause, min(2 * watch.pause, LAST_RETRY)
-
-        def again() -> None:
-            watch.retry = None
-            if watch.is_wanted and not self._all_sas(name):
-                self._connect(connection)
-
-        watch.retry = asyncio.get_running_loop().call_later(pause, again)
-
-    @staticmethod
-    def _stop_retrying(watch: _Watch) -> None:
-        if watch.retry is not None:
-            watch.retry.cancel()
-            watch.retry = None
 
     def _engine_events(self) -> None:
         for event in self._engine.events():
@@ -601,7 +607,7 @@ class Daemon:
         watch, connection = self._watches.get(name), self._configuration.connections.get(name)
         if watch is None or connection is None or self._is_up(connection, child):
             return
-        if connection.start is not Start.ON_DEMAND and not watch.is_wanted:
+        if connection.start is not Start.ON_DEMAND and not watch.healing.wants(child):
             return  # its packets are held back, and nobody wants it up
         if not self._all_sas(name):  # else it is under way, and each further packet reports itself again
             self.journal.note("acquired", name, f"a packet wants child {child}")
