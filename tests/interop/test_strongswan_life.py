@@ -29,7 +29,9 @@ def test_we_obey_the_lifetime_of_our_authentication(world: Topology, directory: 
 
         assert eventually(is_replaced, seconds=30)
         assert eventually(lambda: len(client.status().ike_sas) == 1)
-        assert lost == 0
+        assert (
+            lost <= 1
+        )  # strongSwan sends on the new Child SA when it has answered, a moment before we can receive on it
         assert client.status().ike_sas[0].role == "initiator"
         assert client.status().troubles == []
         carries_traffic(world)

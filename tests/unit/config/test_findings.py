@@ -104,7 +104,7 @@ MISTAKES = [
     ("liveness = 30", 'interface = "vpn%d"', "vpn%d", f"{OFFICE}.interface", "'vpn%d' is not allowed", "of its own"),
     ("liveness = 30", 'routes = "no"', "routes", f"{OFFICE}.routes", "boolean, found 'no'", "routed into"),
     # reauthentication
-    ("liveness = 30", "reauth = 5", "reauth", f"{OFFICE}.reauth", "every 5 seconds is too often, 60 are allowed", '"8h"'),
+    ("liveness = 30", "reauth = 5", "reauth", f"{OFFICE}.reauth", "every 5 seconds is too often, 10 are allowed", '"8h"'),
     ("liveness = 30", 'reauth = "often"', "reauth", f"{OFFICE}.reauth", "a time", "authenticate anew"),
     # retransmission
     ("nat_port = 4500\n", "nat_port = 4500\nretransmission = { attempts = 0 }\n", "attempts", "daemon.retransmission.attempts", "equal to 1, found 0", "in all"),

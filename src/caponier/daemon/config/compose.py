@@ -43,7 +43,7 @@ from caponier.protocols.ike.policy import (
 )
 
 IpAddress = IPv4Address | IPv6Address
-LEAST_REAUTH = 60  #: seconds
+LEAST_REAUTH = 10  #: seconds
 LONGEST_PATIENCE = 3600  #: seconds; who waits longer for an answer has no tunnel and does not know it
 
 
