@@ -14,6 +14,7 @@
     │   ├─ UnsupportedCriticalPayload   a critical payload that we do not know
     │   ├─ UnexpectedMessage            well-formed, but not now
     │   ├─ IntegrityFailed              the checksum did not verify: dropped, counted, never answered
+    │   ├─ UnexpectedNat                addresses were changed where the peer allows it to nobody
     │   ├─ AuthenticationFailed         the cause goes to our operator, never to the wire
     │   └─ NegotiationFailed            nothing in common
     │       ├─ NoProposalChosen
@@ -181,6 +182,12 @@ class IntegrityFailed(PeerError):
     """The integrity checksum did not verify. Always dropped and counted, never answered."""
 
     disposition = Disposition.DROP
+
+
+class UnexpectedNat(PeerError):
+    """Addresses were changed on the way, which the peer allows to nobody (UNEXPECTED_NAT_DETECTED, RFC 4555 section 3.9)."""
+
+    disposition = Disposition.CLOSE_SA
 
 
 class AuthenticationFailed(PeerError):

@@ -25,6 +25,7 @@ from caponier.protocols.ike.effects import (
     ChildSa,
     CountReceived,
     Effect,
+    FindPaths,
     InstallChildSa,
     LeaseAddress,
     MoveChildSa,
@@ -67,6 +68,7 @@ def connection(
     liveness: float | None = None,
     encapsulation: Encapsulation = Encapsulation.AUTO,
     anywhere: bool = False,
+    mobike: bool = False,
 ) -> Connection:
     """The connection ``office`` as the left or the right side has it."""
     ours, theirs = (LEFT, RIGHT) if side == "left" else (RIGHT, LEFT)
@@ -83,6 +85,7 @@ def connection(
         encapsulation=encapsulation,
         liveness=liveness,
         rekey=None,
+        mobike=mobike,
     )
 
 
@@ -99,6 +102,7 @@ class Host:
         self.spis: set[int] = set()
         self.removed: list[int] = []
         self.moves: list[Path] = []
+        self.ways: list[tuple[IpAddress, IpAddress]] = []  #: between which datagrams can travel, the best first
         self.received: Counter[int] = Counter()  # packets, by inbound SPI
         self.looks = 0  # how often they were counted
         self.leases = Leases()
@@ -129,8 +133,11 @@ class Host:
                 del (self.installed if spi_in in self.installed else self.retired)[spi_in]
                 self.spis.remove(spi_in)
                 self.removed.append(spi_in)
-            case MoveChildSa(_, _, path):
+            case MoveChildSa(_, spi_in, path):
                 self.moves.append(path)
+                self.installed[spi_in] = replace(self.installed[spi_in], path=path)
+            case FindPaths(_, remotes):
+                return [pair for pair in self.ways if pair[1] in remotes]
             case CountReceived(children):
                 self.looks += 1
                 return sum(self.received[spi_in] for _, spi_in in children if spi_in in self.installed)

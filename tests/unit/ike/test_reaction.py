@@ -33,6 +33,7 @@ from caponier.errors import (
     TemporaryFailure,
     TsUnacceptable,
     UnexpectedMessage,
+    UnexpectedNat,
     UnsupportedCriticalPayload,
     WireError,
 )
@@ -52,6 +53,7 @@ TABLE: tuple[tuple[CaponierError, int | None, Action, Action, Action], ...] = (
     (UnexpectedMessage("x"), None, DROP, DROP, DROP),
     (IntegrityFailed("x"), None, DROP, DROP, DROP),
     (AuthenticationFailed("x"), 24, DROP, CLOSE, CLOSE),
+    (UnexpectedNat("x"), 41, DROP, CLOSE, CLOSE),
     (NegotiationFailed("x"), 14, DROP, FAIL, FAIL),
     (NoProposalChosen("x"), 14, REPLY, FAIL, FAIL),
     (InvalidKe("x", wanted=31), 17, REPLY, CLOSE, REPLY),

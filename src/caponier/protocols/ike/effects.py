@@ -209,6 +209,20 @@ class WithdrawAssignment:
     assignment: Assignment
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FindPaths:
+    """Find out between which addresses datagrams can travel now (RFC 4555 section 3.5). Result: pairs of one of ours and one of
+    the peer's, the best first; none where there is no way.
+
+    Attributes:
+        ours: those to choose from; empty for any.
+        remotes: the peer's, those in use first.
+    """
+
+    ours: tuple[IpAddress, ...]
+    remotes: tuple[IpAddress, ...]
+
+
 Effect = (
     AllocateSpi
     | ReleaseSpi
@@ -222,6 +236,7 @@ Effect = (
     | ReleaseAddress
     | ApplyAssignment
     | WithdrawAssignment
+    | FindPaths
 )
 
 

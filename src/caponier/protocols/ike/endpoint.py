@@ -64,6 +64,7 @@ class Endpoint:
         self.rng = rng
         self.calendar = calendar
         self.former_addresses: dict[str, tuple[IpAddress, ...]] = {}
+        self.addresses: frozenset[IpAddress] | None = None
         self._connections: dict[str, Connection] = {}
         self._sas: dict[bytes, IkeSa] = {}  #: by our SPI
         self._by_child: dict[tuple[ProtocolId, int], IkeSa] = {}  #: by the SPI on which a Child SA receives
@@ -245,6 +246,20 @@ class Endpoint:
         sa, _ = self._child(protocol, spi_in, now)
         if sa is not None:
             sa.follow_peer(replace(sa.path, remote=remote, remote_port=remote_port))
+
+    def addresses_changed(self, addresses: frozenset[IpAddress], now: float) -> None:
+        """Our addresses or routes have changed: IKE SAs that may move see whether they have to (RFC 4555 section 3.5).
+
+        Args:
+            addresses: all that we can use now.
+            now: the instant.
+        """
+        self.addresses = addresses
+        for sa in tuple(self._sas.values()):
+            if sa.movement is not None:
+                sa.now = max(sa.now, now)
+                sa.movement.look_around()
+                self._note(sa)
 
     def shut_down(self, now: float) -> None:
         """End all IKE SAs and tell the peers; :attr:`is_idle` says when that is done."""

@@ -10,6 +10,7 @@ from enum import Enum
 
 from caponier.errors import CaponierError
 from caponier.protocols.ike.path import Path
+from caponier.protocols.ike.policy import IpAddress
 
 
 class Role(Enum):
@@ -66,6 +67,8 @@ class IkeSaStatus:
     since: float  #: instant of establishment
     last_heard: float  #: instant of the last authenticated message from the peer, as far as we looked
     transmissions: int  #: of our request that is out; 0 where none is
+    is_movable: bool  #: whether both ends may change their addresses (MOBIKE, RFC 4555)
+    peer_addresses: tuple[IpAddress, ...]  #: the peer's further ones, as it tells
     children: tuple[ChildSaStatus, ...]
     quantum_safe: tuple[str, ...] = ()  #: the same of its own messages; a PPK protects those only after a rekeying
     assigned: tuple[str, ...] = ()  #: internal addresses that the peer gave us
@@ -87,6 +90,16 @@ class IkeSaClosed:
     connection: str
     reason: str
     error: CaponierError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSaMoved:
+    """One end of an IKE SA is somewhere else now, and its Child SAs follow (RFC 4555)."""
+
+    id: IkeSaId
+    connection: str
+    former: Path
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +183,7 @@ class DatagramDropped:
 Event = (
     IkeSaEstablished
     | IkeSaClosed
+    | IkeSaMoved
     | ChildSaInstalled
     | ChildSaRemoved
     | ChildSaAged

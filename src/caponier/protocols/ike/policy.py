@@ -190,6 +190,7 @@ class Connection:
         rekey: seconds after which the IKE SA gets new keys (RFC 7296 section 2.8); None for never.
         reauth: seconds after which the peers prove anew who they are (RFC 7296 section 2.8.3); None for never.
         attachment: where its packets enter and leave the system.
+        mobike: whether either end may change its addresses (RFC 4555).
         nat_keepalive: seconds without a packet of ours after which the mapping of a NAT before us is refreshed (RFC 3948
             section 4); None for never.
         ppk: a postquantum preshared key, mixed into the keys (RFC 8784); None for none.
@@ -212,12 +213,18 @@ class Connection:
     rekey: float | None = 4 * 3600.0
     reauth: float | None = None
     attachment: Attachment = Attachment()
+    mobike: bool = True
     nat_keepalive: float | None = 20.0  #: "The default keepalive interval SHOULD be 20 seconds", RFC 3948 section 4
     ppk: Ppk | None = None
     virtual_ip: tuple[IpAddress, ...] = ()
     takes_dns: bool = True
     pools: tuple[Pool, ...] = ()
     tells_version: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Whether MOBIKE is for it: it "supports only tunnel mode IPsec SAs" (RFC 4555 section 1.2)."""
+        return self.mobike and all(child.mode is Mode.TUNNEL for child in self.children)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +238,7 @@ class Limits:
         half_open_seconds: how long a stranger has to authenticate.
         ike_sas: established IKE SAs in all.
         children_per_ike_sa: Child SAs on one IKE SA.
+        addresses_per_peer: further addresses that a peer may tell (RFC 4555 section 3.4); those beyond are not kept.
     """
 
     half_open: int = 1000
@@ -239,6 +247,7 @@ class Limits:
     half_open_seconds: float = 30.0
     ike_sas: int = 20_000
     children_per_ike_sa: int = 64
+    addresses_per_peer: int = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -315,8 +315,8 @@ def install(
     return record
 
 
-def _way(sa: IkeSa, protocol: ProtocolId) -> Path:
-    """ESP travels in UDP where a NAT demands it, and where both sides like it better."""
+def way(sa: IkeSa, protocol: ProtocolId) -> Path:
+    """The path of a Child SA: ESP travels in UDP where a NAT demands it, and where both sides like it better."""
     if protocol == ProtocolId.ESP and sa.prefers_udp:
         return floated(sa.path, sa.host.settings.ports)
     return replace(sa.path, encapsulated=protocol == ProtocolId.ESP and sa.nat.encapsulates)
@@ -388,7 +388,7 @@ def _child(
         keys_out=keys_out,
         local=agreement.local,
         remote=agreement.remote,
-        path=_way(sa, suite.protocol),
+        path=way(sa, suite.protocol),
         handling=agreement.handling,
         counted=agreement.counted,
         lifetime=policy.lifetime,

@@ -8,12 +8,11 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from caponier.doi.ikev2 import ExchangeType
-from caponier.errors import InternalError
+from caponier.errors import InternalError, NoProposalChosen
 from caponier.protocols.ike.effects import MoveChildSa, RemoveChildSa, RetireChildSa
 from caponier.protocols.ike.events import ChildSaAged, ChildSaInstalled, ChildSaRemoved
-from caponier.protocols.ike.path import Path
 from caponier.protocols.ike.policy import ChildPolicy, Start
-from caponier.protocols.ike.v2.child_sa import ChildRecord
+from caponier.protocols.ike.v2.child_sa import ChildRecord, require_way, way
 from caponier.protocols.ike.v2.host import Repertoire
 from caponier.protocols.ike.v2.lanes import Exchange
 from caponier.protocols.ike.v2.timers import RETIRED_SECONDS, Timer
@@ -141,11 +140,20 @@ class Children:
         """Remove those that have received long enough."""
         self._remove_retired(self._sa.now)
 
-    def move(self, path: Path) -> None:
-        """The peer is somewhere else now."""
+    def move(self) -> None:
+        """The IKE SA has another path now: so have those that it does not pass by."""
         for record in self:
-            record.move(path)
-            self._sa.give_back(MoveChildSa(record.child.protocol, record.child.spi_in, path))
+            protocol, spi_in = record.child.protocol, record.child.spi_in
+            path = way(self._sa, protocol)
+            try:
+                require_way(self._sa, self.policy_of(record))
+            except NoProposalChosen as error:
+                self._sa.report_failure(error, child=record.child.name)
+                self.delete(record, error.message)
+                continue
+            if path != record.child.path:
+                record.move(path)
+                self._sa.give_back(MoveChildSa(protocol, spi_in, path))
 
     def _forget(self, record: ChildRecord, reason: str) -> bool:
         if record not in self:

@@ -45,6 +45,15 @@ _IKE: dict[int, Meaning] = {
     NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD: Meaning(
         "the peer does not know a payload that it must know", "see the peer's log; its software may be too old"
     ),
+    NotifyType.UNACCEPTABLE_ADDRESSES: Meaning(
+        "the peer does not want to be spoken to at this address, or from ours",
+        "compare the addresses of both sides",
+        "remote.address",
+    ),
+    NotifyType.UNEXPECTED_NAT_DETECTED: Meaning(
+        "something on the way to the peer changes our addresses, and the peer knows no NAT traversal",
+        "take the NAT away, or let the peer use NAT traversal",
+    ),
     NotifyType.SINGLE_PAIR_REQUIRED: Meaning(
         "the peer wants a Child SA for a single pair of addresses",
         "name single addresses in the traffic selectors",

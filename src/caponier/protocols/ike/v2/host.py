@@ -77,6 +77,7 @@ class Host(Protocol):
     calendar: Callable[[float], datetime]
     former_addresses: dict[str, tuple[IpAddress, ...]]
     """Internal addresses that peers gave us last, by connection (RFC 7296 section 3.15.1)."""
+    addresses: frozenset[IpAddress] | None  #: that we have now; None where nobody has told
 
     def send(self, datagram: Datagram | NatKeepalive) -> None: ...
 

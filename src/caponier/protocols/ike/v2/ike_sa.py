@@ -47,6 +47,7 @@ from caponier.protocols.ike.v2.intermediate import Intermediate
 from caponier.protocols.ike.v2.internal_addresses import InternalAddresses
 from caponier.protocols.ike.v2.lanes import RequestLane, ResponseLane
 from caponier.protocols.ike.v2.lifecycle import Phase, Verdict, verdict_on_ours, verdict_on_theirs
+from caponier.protocols.ike.v2.movement import Movement
 from caponier.protocols.ike.v2.nat import Nat
 from caponier.protocols.ike.v2.protection import Protection
 from caponier.protocols.ike.v2.pulse import Pulse
@@ -105,6 +106,8 @@ class IkeSa:
         self.role = role
         self.spi_i, self.spi_r = spi_i, spi_r
         self.path = path
+        self.arrival = path  #: of the message that is being worked on
+        self.movement: Movement | None = None  #: how the ends may move; None where they stay
         self.origin = path.remote  #: where its first message came from, or went to
         self.candidates = candidates
         self.connection: Connection | None = candidates[0] if is_initiator else None
@@ -162,6 +165,8 @@ class IkeSa:
         """Take over the Child SAs of the IKE SA that this one replaces, and what was to become of them."""
         self.now, self.predecessor = old.now, None
         self.internal.inherit(old.internal)
+        if old.movement is not None:
+            old.movement.pass_to(self)
         self.children.inherit(old.children, old.requests.drop_waiting())
         self.host.report(IkeSaEstablished(self.status()))
         self.host.touched(self)
@@ -240,6 +245,8 @@ class IkeSa:
             last_heard=self.last_heard,
             transmissions=self.requests.transmissions,
             quantum_safe=self.quantum.messages,
+            is_movable=self.movement is not None,
+            peer_addresses=() if self.movement is None else self.movement.peer_addresses,
             children=tuple(record.status for record in self.children),
             assigned=tuple(map(str, self.internal.own)),
             lent=tuple(map(str, self.internal.peers)),
@@ -249,7 +256,13 @@ class IkeSa:
 
     @property
     def retransmission(self) -> Retransmission:
-        return self.host.settings.retransmission
+        pattern = self.host.settings.retransmission
+        return pattern if self.movement is None else self.movement.patient(pattern)
+
+    @property
+    def is_stranded(self) -> bool:
+        """Whether we have no path at all now."""
+        return self.movement is not None and self.movement.is_stranded
 
     def seal(self, exchange: ExchangeType, *, is_response: bool, message_id: int, payloads: Sequence[Payload]) -> bytes:
         header = Header(
@@ -268,7 +281,10 @@ class IkeSa:
         return self.protector.seal(header, payloads)
 
     def transmit(self, octets: bytes) -> None:
-        self._transmit(octets, self.path)
+        for path in (self.path,) if self.movement is None else self.movement.paths():
+            self._transmit(octets, path)
+        if self.movement is not None:
+            self.movement.transmitted()
 
     def perform(self, effect: Effect, task: Task) -> None:
         self.host.perform(self, effect, task)
@@ -322,7 +338,7 @@ class IkeSa:
         if self.connection is not None and self.connection.rekey is not None:
             early = 1 - self.jitter() / 10  # so that the two sides seldom want it at once
             self.timers.set(Timer.REKEY_IKE, self.now + self.connection.rekey * early)
-        self._keep_mapping()
+        self.keep_mapping()
 
     def rekey(self) -> None:
         """Replace the IKE SA by one with new keys, unless that is under way."""
@@ -406,6 +422,8 @@ class IkeSa:
             return
         if reply.is_protected:
             self._heard(path)
+            if self.movement is not None:
+                self.movement.replied(path)
         self.requests.receive(reply)
 
     def _open(self, octets: bytes, header: Header) -> Message:
@@ -488,7 +506,9 @@ class IkeSa:
     def _heard(self, path: Path) -> None:
         """An authentic, fresh message came: the peer lives, perhaps at another address (section 2.23)."""
         self.last_heard = self.now
-        self.follow_peer(path)
+        self.arrival = path
+        if self.movement is None:  # else only what says so moves anybody, RFC 4555 section 3.8
+            self.follow_peer(path)
 
     def follow_peer(self, path: Path) -> None:
         """The peer speaks from elsewhere: send there from now on, where we may."""
@@ -497,7 +517,7 @@ class IkeSa:
         # The initiator moves to port 4500 with its first protected message; later only NATs move a peer.
         if (self.phase is Phase.CONNECTING and self.role is Role.RESPONDER) or self.nat.follows_peer:
             self.path = path
-            self.children.move(path)
+            self.children.move()
 
     # -- timers
 
@@ -506,7 +526,7 @@ class IkeSa:
             Timer.RETRANSMIT: self.requests.handle_retransmit,
             Timer.HALF_OPEN: self._give_up_waiting,
             Timer.LIVENESS: self.pulse.check,
-            Timer.NAT_KEEPALIVE: self._keep_mapping,
+            Timer.NAT_KEEPALIVE: self.keep_mapping,
             Timer.SURPLUS: lambda: self.request_close("both sides connected at the same time; the other IKE SA stays"),
             Timer.REKEY: self.children.handle_rekey,
             Timer.EXPIRE: self.children.handle_expired,
@@ -525,7 +545,7 @@ class IkeSa:
             message, Silent(message, attempts=0, hint="was our answer lost on its way, or did somebody only knock?")
         )
 
-    def _keep_mapping(self) -> None:
+    def keep_mapping(self) -> None:
         """Refresh the mapping of the NAT before us, if there is one (RFC 3948 section 4)."""
         interval = None if self.connection is None else self.connection.nat_keepalive
         if interval is None or not self.nat.here:

@@ -53,6 +53,10 @@ class Carrier(Protocol):
 
     def admits(self, exchange: ExchangeType) -> Verdict: ...
 
+    @property
+    def is_stranded(self) -> bool:
+        """Whether there is no way to the peer now, so that its silence says nothing."""
+
     def jitter(self) -> float:
         """0 to 1."""
 
@@ -140,10 +144,19 @@ class RequestLane:
 
     # -- in
 
-    def enqueue(self, exchange: Exchange) -> None:
-        """Run an exchange as soon as its turn comes."""
-        self._queue.append(exchange)
+    def enqueue(self, exchange: Exchange, *, is_urgent: bool = False) -> None:
+        """Run an exchange as soon as its turn comes; an urgent one before all others that wait."""
+        if is_urgent:
+            self._queue.appendleft(exchange)
+        else:
+            self._queue.append(exchange)
         self.run()
+
+    def resend(self) -> None:
+        """There is another path: send what is out along it at once, as often as if it were new."""
+        if self._outstanding is not None:
+            self._outstanding.attempts, self._outstanding.pause = 0, self._carrier.retransmission.first
+            self._transmit(self._outstanding)
 
     def drop_waiting(self) -> tuple[Exchange, ...]:
         """Forget what has not begun; returns it."""
@@ -209,6 +222,9 @@ class RequestLane:
         """Send the outstanding request again, or give up (RFC 7296 section 2.4)."""
         outstanding, task = self._outstanding, self._task
         if outstanding is None or task is None:
+            return
+        if self._carrier.is_stranded:
+            self._carrier.timers.set(Timer.RETRANSMIT, self._carrier.now + outstanding.pause)
             return
         if outstanding.attempts < outstanding.last_attempt:
             self._transmit(outstanding)

@@ -33,11 +33,13 @@ class Nat:
         here: a NAT before us.
         there: a NAT before the peer, or one that the peer pretends to.
         is_pretended: we pretend that there is a NAT before us, to force encapsulation.
+        is_supported: whether the peer knows NAT traversal too.
     """
 
     here: bool = False
     there: bool = False
     is_pretended: bool = False
+    is_supported: bool = False
 
     @property
     def encapsulates(self) -> bool:
@@ -66,7 +68,14 @@ class Nat:
         remote = detection_hash(message.spi_i, message.spi_r, path.remote, path.remote_port)
         local = detection_hash(message.spi_i, message.spi_r, path.local, path.local_port)
         # A multihomed peer may send several sources: one that fits means no NAT.
-        return cls(here=local not in destinations, there=remote not in sources, is_pretended=is_forced)
+        return cls(
+            here=local not in destinations, there=remote not in sources, is_pretended=is_forced, is_supported=True
+        )
+
+
+def forces(connection: Connection | None) -> bool:
+    """Whether we pretend that there is a NAT before us."""
+    return connection is not None and connection.encapsulation is Encapsulation.FORCED
 
 
 def detection_notifies(

@@ -38,6 +38,7 @@ from caponier.errors import (
     TemporaryFailure,
     TsUnacceptable,
     UnexpectedMessage,
+    UnexpectedNat,
     UnsupportedCriticalPayload,
     WireError,
 )
@@ -68,6 +69,7 @@ NOTIFY: dict[type[CaponierError], NotifyType] = {
     InvalidMajorVersion: NotifyType.INVALID_MAJOR_VERSION,
     InvalidIkeSpi: NotifyType.INVALID_IKE_SPI,
     UnsupportedCriticalPayload: NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD,
+    UnexpectedNat: NotifyType.UNEXPECTED_NAT_DETECTED,
     AuthenticationFailed: NotifyType.AUTHENTICATION_FAILED,
     NoProposalChosen: NotifyType.NO_PROPOSAL_CHOSEN,
     InvalidKe: NotifyType.INVALID_KE_PAYLOAD,

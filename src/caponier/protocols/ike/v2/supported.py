@@ -74,6 +74,15 @@ NOTIFIES = frozenset(
         NotifyType.NO_PPK_AUTH,
         NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED,
         NotifyType.AUTH_LIFETIME,
+        NotifyType.UNACCEPTABLE_ADDRESSES,
+        NotifyType.UNEXPECTED_NAT_DETECTED,
+        NotifyType.MOBIKE_SUPPORTED,
+        NotifyType.ADDITIONAL_IP4_ADDRESS,
+        NotifyType.ADDITIONAL_IP6_ADDRESS,
+        NotifyType.NO_ADDITIONAL_ADDRESSES,
+        NotifyType.UPDATE_SA_ADDRESSES,
+        NotifyType.COOKIE2,
+        NotifyType.NO_NATS_ALLOWED,
     )
 )
 

@@ -53,7 +53,7 @@ from caponier.protocols.ike.v2.child_sa import (
     offer,
     policy_offer,
 )
-from caponier.protocols.ike.v2.exchanges import configuration
+from caponier.protocols.ike.v2.exchanges import configuration, mobike
 from caponier.protocols.ike.v2.exchanges.delete import decline_child_sa
 from caponier.protocols.ike.v2.exchanges.informational import InformationalRequest
 from caponier.protocols.ike.v2.exchanges.init import InitResult, certificate_requests
@@ -214,6 +214,7 @@ def _heed_preference(sa: IkeSa, connection: Connection, message: Message) -> Non
 class IkeAuthRequest:
     """``SK {IDi, [CERT,] [CERTREQ,] [IDr,] AUTH, [CP(CFG_REQUEST),] SAi2, TSi, TSr}`` (section 1.2)."""
 
+    sa: IkeSa
     connection: Connection
     policy: ChildPolicy
     identification: IdentificationInitiator
@@ -243,6 +244,7 @@ class IkeAuthRequest:
             TrafficSelectorsResponder(self.policy.remote),
             *self.ppk,
             *preference(self.connection),
+            *mobike.offer(self.sa, self.connection),
         )
 
     def read(self, reply: Message) -> Message:
@@ -268,7 +270,9 @@ def initiate(sa: IkeSa, connection: Connection, policy: ChildPolicy, init: InitR
         offered = offer([without_key_exchange(each) for each in policy.proposals], spi)
         is_only = not sa.host.has_peer(sa)
         asked = configuration.ask(sa, connection)
-        reply = yield from request(IkeAuthRequest(connection, policy, me, proof, ppk_notifies, offered, asked, is_only))
+        reply = yield from request(
+            IkeAuthRequest(sa, connection, policy, me, proof, ppk_notifies, offered, asked, is_only)
+        )
         try:
             ppk.conclude(sa, connection, plain, reply)
             peer = _authenticate_responder(sa, connection, init, reply)
@@ -276,6 +280,7 @@ def initiate(sa: IkeSa, connection: Connection, policy: ChildPolicy, init: InitR
             yield from _take_leave(sa, error)
             raise
         _heed_preference(sa, connection, reply)
+        mobike.heed(sa, connection, reply)
         sa.establish(peer, proof.method)
         sa.reauthentication.heed(reply.notify(NotifyType.AUTH_LIFETIME))
         yield from _first_child(sa, peer, policy, offered, spi, init, reply)
@@ -432,9 +437,11 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
         sa.peer = peer
         sa.host.supersede(sa)
     _heed_preference(sa, connection, message)
+    mobike.heed(sa, connection, message)
     sa.establish(peer, proof.method)
     child = yield from _answer_child(sa, peer, connection, init, message)
-    also: tuple[Payload, ...] = (*ppk.confirmation(sa), *auth_lifetime(connection), *preference(connection))
+    moves = () if sa.movement is None else mobike.offer(sa, connection)
+    also: tuple[Payload, ...] = (*ppk.confirmation(sa), *auth_lifetime(connection), *preference(connection), *moves)
     return Answer((me, *proof.certificates, proof.authentication, *child, *also))
 
 

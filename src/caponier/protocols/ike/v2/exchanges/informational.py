@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from caponier.doi.ikev2 import ExchangeType, NotifyType, ProtocolId
 from caponier.protocols.ike.messages.message import Message
 from caponier.protocols.ike.messages.payloads import Delete, Notify, Payload
 from caponier.protocols.ike.v2.child_sa import ChildRecord
-from caponier.protocols.ike.v2.exchanges import configuration
+from caponier.protocols.ike.v2.exchanges import configuration, mobike
 from caponier.protocols.ike.v2.explain import rejected
 from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.steps import Step
@@ -41,6 +41,7 @@ class InformationalRequest:
 
 def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     """Answer what the peer tells: always, be it with an empty message (section 1.4)."""
+    arrival = sa.arrival
     fatal = next((notify for notify in message.error_notifies if notify.type in _FATAL), None)
     if fatal is not None:
         return _close_for(sa, fatal)
@@ -50,7 +51,8 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
         return Answer((), lambda: sa.finish("the peer deleted the IKE SA"))
     configured = () if sa.connection is None else (yield from configuration.answer(sa, sa.connection, message))
     removed = [record for delete in deletes for record in _remove(sa, delete)]
-    return Answer((*_deletes(removed), *configured))
+    moved = mobike.answer(sa, message, arrival)
+    return replace(moved, payloads=(*_deletes(removed), *configured, *moved.payloads))
 
 
 def _deletes(removed: Sequence[ChildRecord]) -> Iterator[Delete]:

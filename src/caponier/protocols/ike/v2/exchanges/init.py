@@ -34,10 +34,10 @@ from caponier.protocols.ike.messages.payloads import (
     Payload,
     SecurityAssociation,
 )
-from caponier.protocols.ike.policy import Connection, Encapsulation
+from caponier.protocols.ike.policy import Connection
 from caponier.protocols.ike.v2 import ppk
 from caponier.protocols.ike.v2.explain import rejected
-from caponier.protocols.ike.v2.nat import Nat, detection_notifies, floated
+from caponier.protocols.ike.v2.nat import Nat, detection_notifies, floated, forces
 from caponier.protocols.ike.v2.steps import Step, request
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class IkeSaInitRequest:
     def payloads(self) -> Sequence[Payload]:
         sa = self.sa
         cookie = () if self.cookie is None else (Notify(NotifyType.COOKIE, data=self.cookie),)
-        nat = detection_notifies(sa.spi_i, sa.spi_r, sa.path, is_forced=_forces(self.connection), rng=sa.host.rng)
+        nat = detection_notifies(sa.spi_i, sa.spi_r, sa.path, is_forced=forces(self.connection), rng=sa.host.rng)
         return (
             *cookie,
             SecurityAssociation(self.offered),
@@ -177,7 +177,7 @@ class IkeSaInitRequest:
             suite=suite,
             shared=self.pair.derive_shared(public.public),
             nr=nr,
-            nat=Nat.detect(reply, self.sa.path, is_forced=_forces(self.connection)),
+            nat=Nat.detect(reply, self.sa.path, is_forced=forces(self.connection)),
             peer_hashes=peer_hashes(reply),
             uses_ppk=uses_ppk,
         )
@@ -227,7 +227,9 @@ def _adopt(sa: IkeSa, reply: IkeSaInitReply, ni: bytes) -> None:
         keys = derive_ike_keys(reply.suite, shared, ni, reply.nr, sa.spi_i, reply.spi_r)
     sa.spi_r = reply.spi_r
     sa.nat = reply.nat
-    if sa.nat.encapsulates:
+    # RFC 4555 section 3.3: with MOBIKE on 4500 in any case, so that no port has to change with a path.
+    moves = sa.connection is not None and sa.connection.moves and sa.nat.is_supported
+    if sa.nat.encapsulates or moves:
         sa.path = floated(sa.path, sa.host.settings.ports)
     sa.adopt_keys(reply.suite, keys)
     sa.begin_intermediate(reply.suite)
@@ -279,7 +281,7 @@ def respond(sa: IkeSa, message: Message) -> InitAnswer:
     rng = sa.host.rng
     nr = rng(NONCE_LENGTH)
     ours, shared = catalog.respond(suite.key_exchange, rng, public.public)
-    forced = any(map(_forces, candidates))
+    forced = any(map(forces, candidates))
     uses_ppk = ppk.agreed(message, candidates)
     payloads: tuple[Payload, ...] = (
         SecurityAssociation((replace(chosen, spi=b""),)),
@@ -373,7 +375,3 @@ def _hashes_notify() -> Notify:
 def wants_intermediate(connection: Connection) -> bool:
     """Whether anything may be exchanged between IKE_SA_INIT and IKE_AUTH."""
     return any(proposal.types.intersection(ADDITIONAL_KEY_EXCHANGES) for proposal in connection.proposals)
-
-
-def _forces(connection: Connection) -> bool:
-    return connection.encapsulation is Encapsulation.FORCED

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from caponier.doi.ikev2 import ExchangeType
 from caponier.protocols.ike.effects import CountReceived
+from caponier.protocols.ike.v2.exchanges import mobike
 from caponier.protocols.ike.v2.exchanges.informational import InformationalRequest
 from caponier.protocols.ike.v2.lanes import Exchange
 from caponier.protocols.ike.v2.steps import Perform, Step, request
@@ -22,15 +23,16 @@ def liveness(sa: IkeSa) -> Exchange:
 
 def probe(sa: IkeSa) -> Exchange:
     """The same, whatever packets came: somebody said that the peer has forgotten the IKE SA."""
-    return Exchange(ExchangeType.INFORMATIONAL, _ask, sa.exchange_failed)
+    return Exchange(ExchangeType.INFORMATIONAL, lambda: _ask(sa), sa.exchange_failed)
 
 
 def _ask_if_silent(sa: IkeSa) -> Step[None]:
     children = tuple((record.child.protocol, record.child.spi_in) for record in sa.children)
     received: int = yield Perform(CountReceived(children))
     if not sa.pulse.counted(received):
-        yield from _ask()
+        yield from _ask(sa)
 
 
-def _ask() -> Step[None]:
-    yield from request(InformationalRequest())
+def _ask(sa: IkeSa) -> Step[None]:
+    reply = yield from request(InformationalRequest(mobike.detection(sa)))
+    mobike.compare(sa, reply)
