@@ -15,6 +15,7 @@ from caponier.daemon.driver import Driver
 from caponier.daemon.engines.base import Engine
 from caponier.daemon.policies import Policies
 from caponier.daemon.sockets import MARKER, IkePort, Sockets
+from caponier.daemon.ways import Ways
 from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import InternalError
 from caponier.mechanisms.authentication.signatures import PrivateKey, SignatureScheme
@@ -31,7 +32,14 @@ def broken(*_: object) -> None:
 
 def driver() -> Driver:
     """One without engine and policies: nothing here comes so far."""
-    return Driver(Settings(), Sockets((), (), ()), cast("Engine", None), cast("Policies", None), lambda _: None)
+    return Driver(
+        Settings(),
+        Sockets((), (), ()),
+        cast("Engine", None),
+        cast("Policies", None),
+        cast("Ways", None),
+        lambda _: None,
+    )
 
 
 def test_a_bug_in_the_core_costs_one_datagram(
@@ -97,7 +105,12 @@ def test_a_bug_in_an_effect_is_heard_by_who_waits_for_it(
 
     async def perform() -> Driver:
         driven = Driver(
-            Settings(), Sockets((), (), ()), cast("Engine", BrokenEngine()), cast("Policies", None), lambda _: None
+            Settings(),
+            Sockets((), (), ()),
+            cast("Engine", BrokenEngine()),
+            cast("Policies", None),
+            cast("Ways", None),
+            lambda _: None,
         )
         waiting = [effect]
         monkeypatch.setattr(driven.endpoint, "next_effect", lambda: waiting.pop() if waiting else None)

@@ -81,11 +81,12 @@ impl Inbound {
         })
     }
 
-    /// The peer is elsewhere now. In transport mode what comes out has the addresses that it had before.
+    /// The peer is elsewhere now, perhaps at an address of the other family. In transport mode what comes out has the
+    /// addresses that it had before.
     fn move_to(&mut self, address: IpAddr, port: u16) -> Result<(), PlaneError> {
-        same_family(self.local_address, address)?;
-        if self.mode == Mode::Tunnel {
-            self.remote_address = address;
+        match self.mode {
+            Mode::Tunnel => self.remote_address = address,
+            Mode::Transport => same_family(self.local_address, address)?,
         }
         self.peer = Peer::new(address, port);
         Ok(())

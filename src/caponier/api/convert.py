@@ -142,6 +142,8 @@ def _ike_sa(found: IkeSaStatus, snapshot: daemon.Snapshot) -> schema.IkeSa:
         remote_auth=found.remote_auth,
         nat_here=found.nat_here,
         nat_there=found.nat_there,
+        movable=found.is_movable,
+        peer_addresses=[str(each) for each in found.peer_addresses],
         quantum_safe=list(found.quantum_safe),
         seconds=snapshot.now - found.since,
         silent_seconds=snapshot.now - found.last_heard,

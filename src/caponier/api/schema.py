@@ -102,6 +102,8 @@ class IkeSa(Model):
     remote_auth: str
     nat_here: bool
     nat_there: bool
+    movable: bool = False  #: whether both ends may change their addresses (MOBIKE)
+    peer_addresses: list[str] = []  #: the peer's further ones, as it tells
     quantum_safe: list[str] = []  #: by what the keys of its own messages withstand a quantum computer
     seconds: float  #: since its establishment
     silent_seconds: float  #: since the peer was last heard

@@ -67,7 +67,8 @@ def _ike_sa(sa: IkeSa, attempts: int) -> RenderableType:
     facts = _facts(
         *((("unanswered", unanswered),) if sa.transmissions > 1 else ()),
         ("IKE SA", f"{sa.spi_i}_{sa.spi_r}, we are the {sa.role}, {sa.phase} for {span(sa.seconds)}"),
-        ("path", f"{path}, NAT {nat}" if nat else path),
+        ("path", ", ".join([path, *([f"NAT {nat}"] if nat else []), *(["may move"] if sa.movable else [])])),
+        *([("peer also at", ", ".join(sa.peer_addresses))] if sa.peer_addresses else []),
         ("algorithms", sa.suite),
         ("quantum-safe", _quantum_safe(sa.quantum_safe)),
         ("identities", f"{sa.local_id} (by {sa.local_auth}) to {sa.remote_id} (by {sa.remote_auth})"),

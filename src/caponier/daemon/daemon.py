@@ -35,6 +35,7 @@ from caponier.daemon.policies import Policies
 from caponier.daemon.routes import Routes
 from caponier.daemon.sockets import Sockets, open_sockets, path_mtu
 from caponier.daemon.waiting import Waiting
+from caponier.daemon.ways import Watch, Ways
 from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import CaponierError, EngineError, MisuseError
 from caponier.protocols.ike.events import (
@@ -161,7 +162,10 @@ class Daemon:
         undo.callback(self._routes.close)
         self._guard = self._stand_guard(undo)
         self._policies = Policies(self._engine, self._routes, self._guard)
-        self._driver = Driver(self._configuration.settings, self._sockets, self._engine, self._policies, self._take)
+        self._ways = Ways(table.mark, lambda: self._routes.interfaces)
+        undo.callback(self._ways.close)
+        settings = self._configuration.settings
+        self._driver = Driver(settings, self._sockets, self._engine, self._policies, self._ways, self._take)
 
     def _stand_guard(self, undo: contextlib.ExitStack) -> Guard | None:
         """A system without nf_tables still has its tunnels; the status says what it lacks."""
@@ -181,6 +185,13 @@ class Daemon:
         loop.add_reader(self._engine.event_fd(), self._engine_events)
         looking = loop.create_task(self._look_again())
         undo.callback(looking.cancel)
+        undo.callback(Watch(self._addresses_changed).close)
+        self._addresses_changed()
+
+    def _addresses_changed(self) -> None:
+        """Addresses or routes of this machine are others now; what may move sees whether it has to (RFC 4555)."""
+        self._driver.endpoint.addresses_changed(frozenset(self._ways.addresses()), self._driver.now)
+        self._driver.pump()
 
     async def _look_again(self) -> None:
         while True:

@@ -13,11 +13,13 @@ from caponier.daemon.engines.base import Engine
 from caponier.daemon.policies import Policies
 from caponier.daemon.sockets import IkePort, Sockets
 from caponier.daemon.throttle import Throttle
+from caponier.daemon.ways import Ways
 from caponier.errors import CaponierError, EngineError, InternalError
 from caponier.protocols.ike.effects import (
     AllocateSpi,
     CountReceived,
     Effect,
+    FindPaths,
     InstallChildSa,
     MoveChildSa,
     ReleaseSpi,
@@ -41,17 +43,25 @@ class Driver:
         sockets: open.
         engine: running.
         policies: put Child SAs to work.
+        ways: know which addresses lead to a peer.
         tell: takes each event of the core.
     """
 
     def __init__(
-        self, settings: Settings, sockets: Sockets, engine: Engine, policies: Policies, tell: Callable[[Event], None]
+        self,
+        settings: Settings,
+        sockets: Sockets,
+        engine: Engine,
+        policies: Policies,
+        ways: Ways,
+        tell: Callable[[Event], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.endpoint = Endpoint(settings, os.urandom, self._date)
         self._sockets = sockets
         self._engine = engine
         self._policies = policies
+        self._ways = ways
         self._tell = tell
         self._timer: asyncio.TimerHandle | None = None
         self._signatures: set[asyncio.Task[None]] = set()
@@ -174,6 +184,8 @@ class Driver:
                 self._policies.remove(protocol, spi_in)
             case MoveChildSa(protocol, spi_in, path):
                 self._engine.move(protocol, spi_in, path)
+            case FindPaths(ours, remotes):
+                return self._ways.find(ours, remotes)
             case CountReceived(children):
                 return sum(self._received(spi_in) for _, spi_in in children)
             case _:

@@ -21,9 +21,11 @@ from caponier.protocols.ike.events import (
     Event,
     IkeSaClosed,
     IkeSaEstablished,
+    IkeSaMoved,
     NegotiationFailed,
     Role,
 )
+from caponier.protocols.ike.path import Path
 
 HISTORY = 500  #: happenings kept for whoever begins to watch
 STRANGERS = 32  #: troubles with nobody that we know
@@ -105,6 +107,9 @@ class Journal:
                 self._troubles.pop((sa.connection, None), None)
                 text = f"with {sa.remote_id} at {sa.path.remote} by {sa.suite}, we proved ourselves by {sa.local_auth}, the peer by {sa.remote_auth}"
                 self._tell("ike-sa-established", sa.connection, text)
+            case IkeSaMoved(_, connection, former, path):
+                text = f"{_ends(former)} before, {_ends(path)} now"
+                self._tell("ike-sa-moved", connection, text)
             case ChildSaInstalled(_, connection, child):
                 self._troubles.pop((connection, child.name), None)
                 text = f"{child.name}: {', '.join(child.local)} to {', '.join(child.remote)} by {child.suite}"
@@ -116,6 +121,12 @@ class Journal:
             case ChildSaAged(_, connection, name, spi_in, is_hard):
                 what = "its lifetime is over" if is_hard else "it is time for new keys"
                 self._tell("expired" if is_hard else "expiring", connection, f"{name}, SPI {spi_in:08x} in: {what}")
+            case _:
+                self._take_end(event)
+
+    def _take_end(self, event: Event) -> None:
+        """The same for what ended, or did not come to be."""
+        match event:
             case IkeSaClosed(_, connection, reason, None):
                 self._tell("ike-sa-closed", connection or None, reason)
             case IkeSaClosed(_, connection, _, error) if error is not None:
@@ -178,3 +189,7 @@ class Journal:
                 with contextlib.suppress(asyncio.QueueEmpty):
                     queue.get_nowait()
             queue.put_nowait(happening)
+
+
+def _ends(path: Path) -> str:
+    return f"{path.local} port {path.local_port} to {path.remote} port {path.remote_port}"

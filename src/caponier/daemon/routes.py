@@ -23,7 +23,7 @@ from caponier.mechanisms.negotiation.selectors import IpAddress, TrafficSelector
 
 PRIORITY = 220  #: of our rules: before the main table, which is asked at 32766
 _FIB_RULE_INVERT = 0x2
-_PROTOCOL = 50  #: rtm_protocol of our routes, so that they are known again
+PROTOCOL = 50  #: rtm_protocol of our routes, so that they are known again
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 Network = IPv4Network | IPv6Network
@@ -145,6 +145,11 @@ class Routes:
         text = found[0].get_attr("RTA_PREFSRC") if found else None
         return None if text is None else ip_address(text)
 
+    @property
+    def interfaces(self) -> frozenset[int]:
+        """The indices of our own interfaces."""
+        return frozenset(self._indices.values())
+
     def close(self) -> None:
         """Remove everything that we made; may be called twice."""
         with contextlib.suppress(NetlinkError, OSError):
@@ -180,18 +185,18 @@ class Routes:
 
     def _routes(self, family: int) -> list[Any]:
         """Those of a daemon, by their protocol, in our table."""
-        wanted = {"family": family, "table": self._table, "proto": _PROTOCOL}
+        wanted = {"family": family, "table": self._table, "proto": PROTOCOL}
         return self._netlink.ask(lambda ip: list(ip.get_routes(**wanted)))
 
     def _flush(self, family: int) -> None:
-        self._netlink.ask(lambda ip: ip.flush_routes(family=family, table=self._table, proto=_PROTOCOL))
+        self._netlink.ask(lambda ip: ip.flush_routes(family=family, table=self._table, proto=PROTOCOL))
 
     def _change(self, verb: str, route: Route) -> None:
         index = self._indices.get(route.interface)
         if index is None:
             raise EngineError(f"the route to {route.network}: there is no interface {route.interface}")
         arguments: dict[str, Any] = {"dst": str(route.network), "oif": index, "table": self._table}
-        arguments |= {"proto": _PROTOCOL, "family": _FAMILIES[route.network.version == 6]}
+        arguments |= {"proto": PROTOCOL, "family": _FAMILIES[route.network.version == 6]}
         if route.source is not None:
             arguments["prefsrc"] = str(route.source)
         try:

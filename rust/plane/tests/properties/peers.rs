@@ -105,12 +105,32 @@ fn it_is_told_once() {
         pair.receive(fifth, packets::LEFT, 4500),
         moved(packets::LEFT, 4500)
     );
-    let v6 = IpAddr::from([0xfd; 16]);
-    assert!(pair.right.move_inbound(Protocol::Esp, SPI, v6, 1).is_err());
     assert!(pair
         .right
         .move_inbound(Protocol::Ah, SPI, ELSEWHERE.into(), 1)
         .is_err());
+}
+
+/// RFC 4555 section 3.5: a tunnel may go on over the other family.
+#[test]
+fn the_other_family_is_no_hindrance() {
+    let mut pair = Pair::new(4500);
+    let v6 = IpAddr::from([0xfd; 16]);
+    let right = &pair.right;
+    right
+        .move_inbound(Protocol::Esp, SPI, v6, 4500)
+        .expect("an SA");
+    let mut packet = pair.seal();
+    let arrival = Arrival {
+        remote: v6,
+        remote_port: 4500,
+        ..packets::arrival()
+    };
+    pair.right
+        .open(&mut packet, 9000, &arrival, &mut Inbox::new());
+    assert_eq!(packets::told(&pair.right), []);
+    let counted = pair.right.inbound_counters(Protocol::Esp, SPI);
+    assert_eq!(counted.expect("an SA").packets, 1);
 }
 
 /// "dynamic address update should only be done in response to a new packet; otherwise, an attacker can revert the addresses

@@ -104,6 +104,7 @@ class _Composer:
             encapsulation=Encapsulation(table.encapsulation),
             liveness=table.liveness or None,
             rekey=table.rekey_time or None,
+            mobike=table.mobike,
             nat_keepalive=table.nat_keepalive or None,
             ppk=ppk,
             reauth=self._reauth(),

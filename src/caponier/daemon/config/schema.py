@@ -123,6 +123,7 @@ class ConnectionTable(Table):
     )
     encapsulation: Literal["auto", "nat", "forced"] = Field(default="auto", description="when ESP travels in UDP")
     liveness: float = Field(default=30.0, ge=0, le=86400, description="seconds of silence before asking; 0 for never")
+    mobike: bool = Field(default=True, description="whether either end may change its addresses (MOBIKE)")
     nat_keepalive: float = Field(
         default=20.0, ge=0, le=3600, description="seconds between signs to a NAT before us; 0 for never"
     )
