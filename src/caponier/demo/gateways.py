@@ -31,6 +31,7 @@ control = "{control}"
 
 [connection.{connection}]
 encapsulation = "nat"  # ESP without UDP around it: easier to read in the capture, and slower
+mobike = false         # and no move to port 4500: IKE is then easy to read too
 proposals = ["aes256gcm16-prfsha384-x25519"]  # four messages to read; the default adds ML-KEM in two more
 local  = {{ address = "{here.outer}", id = "{here.gateway_name}.example.com", auth = "psk", secret = "file:office.psk" }}
 remote = {{ address = "{there.outer}", id = "{there.gateway_name}.example.com" }}
