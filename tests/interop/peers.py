@@ -27,6 +27,7 @@ class Scenario:
         auth: ``psk`` or ``certificate``.
         our_secret: ours, where it is to differ.
         our_ike: our IKE proposals, where they are to differ.
+        our_addresses: what stands in our local.address.
         our_lines: further lines of our connection.
         our_remote: further keys of our remote table.
         their_settings: further lines of strongSwan's ``charon`` section.
@@ -42,6 +43,7 @@ class Scenario:
     auth: str = "psk"
     our_secret: str = SECRET
     our_ike: tuple[str, ...] = ()
+    our_addresses: str = f'"{LEFT.outer}"'
     our_lines: str = ""
     our_remote: str = ""
     their_settings: str = ""
@@ -73,7 +75,7 @@ control = "{directory}/gw1.sock"
 log_level = "debug"
 
 [connection.office]
-local = {{ address = "{LEFT.outer}", id = "{US}", {local} }}
+local = {{ address = {scenario.our_addresses}, id = "{US}", {local} }}
 remote = {{ address = "{RIGHT.outer}", id = "{THEM}"{remote}{scenario.our_remote} }}
 proposals = {json.dumps(scenario.our_ike or [scenario.ike])}
 encapsulation = "forced"
