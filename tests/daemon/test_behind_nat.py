@@ -188,8 +188,8 @@ def test_two_behind_one_nat_that_forgets_them(home: Home, lines: str) -> None:
         carries(home)
         after = seen(gateway)
         assert {name: sa.spi_i for name, sa in after.items()} == {name: sa.spi_i for name, sa in before.items()}
-        for client in clients:
-            with client.client() as api:
+        for daemon in clients:
+            with daemon.client() as api:
                 api.rekey("home")  # IKE goes on too
         carries(home)
 
