@@ -31,7 +31,7 @@ from tests.exchange.world import Weather
 
 SCHEDULES = int(os.environ.get("CAPONIER_SCHEDULES", "160"))
 BATCHES = 8
-HEALING = 500.0  #: seconds in which every IKE SA that has no peer any more is found out, and all that is redundant goes
+HEALING = 700.0  #: seconds in which every IKE SA that has no peer any more is found out (RFC 4555 section 3.11), and all that is redundant goes
 LASTING = {
     Timer.LIVENESS,
     Timer.REKEY_IKE,
