@@ -8,8 +8,10 @@ from caponier.errors import WireError
 from caponier.mechanisms.negotiation.selectors import TrafficSelector, format_selector
 from caponier.mechanisms.negotiation.spelling import format_proposals, weak_algorithms
 from caponier.octets import Reader, Writer
+from caponier.protocols.ike.messages.attributes import read_reply, read_request
 from caponier.protocols.ike.messages.payloads import (
     CertificateRequest,
+    Configuration,
     EncryptedFragment,
     Identification,
     Notify,
@@ -72,5 +74,8 @@ def _tell(payload: PlainPayload | EncryptedFragment) -> None:
             assert payload.type.is_error in (True, False)
         case CertificateRequest():
             assert all(len(each) == 20 for each in payload.authority_hashes)
+        case Configuration():
+            assert read_request(payload).addresses.keys() <= {4, 6}
+            assert len(read_reply(payload).addresses) <= 2
         case _:
             pass

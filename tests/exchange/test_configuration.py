@@ -142,6 +142,20 @@ def test_the_successor_of_an_ike_sa_keeps_the_addresses() -> None:
         assert [format_selector(each) for each in installed.local] == before
 
 
+def test_an_address_stays_through_reauthentication() -> None:
+    """The new IKE SA is made before the old one ends: both have the address, and no other peer ever does."""
+    world = world_of(replace(warrior(), reauth=100.0), gateway())
+    before, (old,) = addresses(world), world.left.sas
+    world.run(300)
+    (new,) = world.left.sas
+    assert new.id != old.id
+    assert addresses(world) == before == list(new.assigned)
+    assert list(map(str, +world.right.lent)) == before
+    assert set((+world.right.lent).values()) == {1}
+    assert len(world.left.assignments) == 1
+    assert_tunnel(world)
+
+
 def test_an_exhausted_pool_leaves_the_ike_sa() -> None:
     """Section 3.15.4: INTERNAL_ADDRESS_FAILURE; "The IKE SA is still created". Then the initiator ends it, as it may."""
     world = World()

@@ -34,6 +34,7 @@ from caponier.daemon.config.schema import (
     File,
     LocalTable,
     PolicyTable,
+    PoolTable,
     PpkTable,
     RemoteTable,
     RetransmissionTable,
@@ -200,6 +201,7 @@ TABLES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("## [daemon]", DaemonTable),
     ("## [daemon.retransmission]", RetransmissionTable),
     ("## [[policy]]", PolicyTable),
+    ("## [pool.NAME]", PoolTable),
     ("## [connection.NAME]", ConnectionTable),
     ("## [connection.NAME.local]", LocalTable),
     ("## [connection.NAME.remote]", RemoteTable),
@@ -223,7 +225,7 @@ def test_every_key_is_documented(heading: str, model: type[BaseModel]) -> None:
 
 def test_every_table_is_documented() -> None:
     """A table that the schema gains needs a section."""
-    assert set(File.model_fields) == {"daemon", "policy", "connection"}
+    assert set(File.model_fields) == {"daemon", "policy", "pool", "connection"}
     of_connection = {name for name, field in ConnectionTable.model_fields.items() if field.is_required()}
     assert of_connection == {"local", "remote", "child"}
 
@@ -328,6 +330,7 @@ SHAPES: tuple[tuple[str, type[BaseModel]], ...] = (
     ("## caponier status", schema.Retransmission),
     ("### Connections", schema.ConfiguredConnection),
     ("### Connections", schema.ConfiguredChild),
+    ("## caponier status", schema.Pool),
     ("### IKE SAs", schema.IkeSa),
     ("### IKE SAs", schema.ChildSa),
     ("### IKE SAs", schema.Traffic),

@@ -287,6 +287,30 @@ ROWS = (
         "01 000000 0001 0000 0003 0000 7fff 0001 05",
         "RFC 7296 sections 2.19 and 3.15",
     ),
+    _row(
+        "cp-request-windows",
+        Configuration(
+            ConfigType.CFG_REQUEST,
+            tuple(ConfigurationAttribute(ConfigAttributeType(each)) for each in (1, 3, 4, 23_456, 8, 10, 23_457)),
+        ),
+        "01 000000 0001 0000 0003 0000 0004 0000 5ba0 0000 0008 0000 000a 0000 5ba1 0000",
+        "RFC 7296 section 3.15.1, with two numbers of the range for private use",
+    ),
+    _row(
+        "cp-reply",
+        Configuration(
+            ConfigType.CFG_REPLY,
+            (
+                ConfigurationAttribute(ConfigAttributeType(1), bytes((10, 9, 0, 5))),
+                ConfigurationAttribute(ConfigAttributeType(2), bytes((255, 255, 255, 0))),
+                ConfigurationAttribute(ConfigAttributeType(8), bytes.fromhex("fd00000900000000000000000000000540")),
+                ConfigurationAttribute(ConfigAttributeType(13), bytes((10, 2, 0, 0, 255, 255, 0, 0))),
+            ),
+        ),
+        "02 000000 0001 0004 0a090005 0002 0004 ffffff00 0008 0011 fd000009000000000000000000000005 40"
+        "000d 0008 0a020000 ffff0000",
+        "RFC 7296 section 3.15.1",
+    ),
     _row("cp-empty", Configuration(ConfigType.CFG_ACK), "04 000000", "RFC 7296 section 3.15: zero or more"),
     _row("eap-identity", Eap(b"\x02\x07\x00\x06\x01a"), "02 07 0006 01 61", "RFC 7296 section 3.16"),
     _row("eap-success", Eap(b"\x03\x07\x00\x04"), "03 07 0004", "RFC 7296 section 3.16"),

@@ -12,6 +12,7 @@ from caponier.daemon import daemon, journal
 from caponier.daemon.config import Place
 from caponier.daemon.engines.base import SaTraffic, Traffic
 from caponier.errors import CaponierError, NegotiationFailed, PeerRejected
+from caponier.mechanisms.negotiation.leases import Pool
 from caponier.mechanisms.negotiation.proposals import format_proposal
 from caponier.mechanisms.negotiation.selectors import format_selector
 from caponier.mechanisms.negotiation.spd import SpdEntry
@@ -72,6 +73,7 @@ def status(found: daemon.Snapshot) -> schema.Status:
         file=str(found.configuration.file),
         interface=found.interface,
         policies=[policy(each) for each in found.configuration.policies],
+        pools=[_pool(each, found.held[each.name]) for each in found.configuration.pools],
         connections=[connection(each) for each in found.configuration.connections.values()],
         ike_sas=[_ike_sa(each, found) for each in found.ike_sas],
         troubles=[trouble(each) for each in found.troubles],
@@ -86,6 +88,17 @@ def status(found: daemon.Snapshot) -> schema.Status:
 def _retransmission(found: Retransmission) -> schema.Retransmission:
     return schema.Retransmission(
         first=found.first, factor=found.factor, attempts=found.attempts, patience=round(found.patience, 1)
+    )
+
+
+def _pool(found: Pool, held: int) -> schema.Pool:
+    return schema.Pool(
+        name=found.name,
+        first=str(found.first),
+        last=str(found.last),
+        held=held,
+        dns=list(map(str, found.dns)),
+        subnets=list(map(str, found.subnets)),
     )
 
 
@@ -148,6 +161,8 @@ def _ike_sa(found: IkeSaStatus, snapshot: daemon.Snapshot) -> schema.IkeSa:
         seconds=snapshot.now - found.since,
         silent_seconds=snapshot.now - found.last_heard,
         transmissions=found.transmissions,
+        assigned=list(found.assigned),
+        lent=list(found.lent),
         children=[_child_sa(each, snapshot) for each in found.children],
     )
 

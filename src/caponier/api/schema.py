@@ -108,7 +108,20 @@ class IkeSa(Model):
     seconds: float  #: since its establishment
     silent_seconds: float  #: since the peer was last heard
     transmissions: int = 0  #: of our request that is out
+    assigned: list[str] = []  #: internal addresses that the peer gave us
+    lent: list[str] = []  #: internal addresses that we gave the peer
     children: list[ChildSa]
+
+
+class Pool(Model):
+    """Internal addresses for peers."""
+
+    name: str
+    first: str
+    last: str
+    held: int  #: addresses that peers have now
+    dns: list[str]
+    subnets: list[str]
 
 
 class ConfiguredChild(Model):
@@ -160,6 +173,7 @@ class Status(Model):
     file: str
     interface: str
     policies: list[ConfiguredPolicy]
+    pools: list[Pool] = []
     connections: list[ConfiguredConnection]
     ike_sas: list[IkeSa]
     troubles: list[Trouble]

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from caponier.api.schema import ChildSa, ConfiguredConnection, ConfiguredPolicy, IkeSa, Status, Traffic
+from caponier.api.schema import ChildSa, ConfiguredConnection, ConfiguredPolicy, IkeSa, Pool, Status, Traffic
 from caponier.cli.terminal import amount, problem_text, span
 
 
@@ -14,6 +14,7 @@ def render(status: Status) -> RenderableType:
     """The whole status."""
     parts: list[RenderableType] = [Text(f"{status.file}, interface {status.interface}", "dim")]
     parts += map(_policy, status.policies)
+    parts += map(_pool, status.pools)
     if not status.connections:
         parts.append(Text("no connection is configured", "yellow"))
     parts += [_connection(connection, status) for connection in status.connections]
@@ -32,6 +33,11 @@ def render(status: Status) -> RenderableType:
 def _policy(policy: ConfiguredPolicy) -> Text:
     ends = f"{', '.join(policy.local)} to {', '.join(policy.remote)}"
     return Text.assemble((policy.name, "bold"), "  ", (policy.action, "cyan"), f"  {ends}")
+
+
+def _pool(pool: Pool) -> Text:
+    use = f"  {pool.first} to {pool.last}, {pool.held} given to peers"
+    return Text.assemble(("pool ", ""), (pool.name, "bold"), use)
 
 
 def _connection(connection: ConfiguredConnection, status: Status) -> RenderableType:
@@ -72,6 +78,8 @@ def _ike_sa(sa: IkeSa, attempts: int) -> RenderableType:
         ("algorithms", sa.suite),
         ("quantum-safe", _quantum_safe(sa.quantum_safe)),
         ("identities", f"{sa.local_id} (by {sa.local_auth}) to {sa.remote_id} (by {sa.remote_auth})"),
+        *((("internal", f"{', '.join(sa.assigned)} of ours"),) if sa.assigned else ()),
+        *((("internal", f"{', '.join(sa.lent)} of the peer"),) if sa.lent else ()),
     )
     return Group(facts, *(_child(child) for child in sa.children))
 

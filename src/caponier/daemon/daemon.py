@@ -14,6 +14,7 @@ from functools import partial
 from typing import Self
 
 from caponier.daemon import health
+from caponier.daemon.assignments import Assignments, told
 from caponier.daemon.audit import audit_text
 from caponier.daemon.config import Configuration, Place, load
 from caponier.daemon.config.schema import MOST_WORKERS
@@ -32,6 +33,8 @@ from caponier.daemon.guard import Guard
 from caponier.daemon.healing import Healing
 from caponier.daemon.journal import Journal, Trouble
 from caponier.daemon.policies import Policies
+from caponier.daemon.resolver import Resolver
+from caponier.daemon.resolver import way as way_of
 from caponier.daemon.routes import Routes
 from caponier.daemon.sockets import Sockets, open_sockets, path_mtu
 from caponier.daemon.waiting import Waiting
@@ -39,6 +42,7 @@ from caponier.daemon.ways import Watch, Ways
 from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import CaponierError, EngineError, MisuseError
 from caponier.protocols.ike.events import (
+    AddressesAssigned,
     ChildSaInstalled,
     ChildSaRemoved,
     Event,
@@ -87,6 +91,7 @@ class Snapshot:
         plane_drops: packets dropped outside of any SA, by reason.
         interface: the tunnel's.
         warnings: what of the system's settings is in the way.
+        held: how many addresses of each pool peers have, by its name.
     """
 
     since: datetime
@@ -100,6 +105,7 @@ class Snapshot:
     plane_drops: Mapping[str, int]
     interface: str
     warnings: list[str]
+    held: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -160,6 +166,9 @@ class Daemon:
         self._engine.attach(self._sockets.esp_udp, self._sockets.raw)
         self._routes = Routes(self._engine.interface, table.table, table.mark, table.mtu)
         undo.callback(self._routes.close)
+        resolver = Resolver(way_of(table.resolver, table.resolv_conf))
+        self._assignments = Assignments(resolver, self._interface_of)
+        undo.callback(self._assignments.close)
         self._guard = self._stand_guard(undo)
         self._policies = Policies(self._engine, self._routes, self._guard)
         self._ways = Ways(table.mark, lambda: self._routes.interfaces)
@@ -179,6 +188,7 @@ class Daemon:
 
     def _listen(self, undo: contextlib.ExitStack) -> None:
         loop = asyncio.get_running_loop()
+        self._driver.assignments = self._assignments
         undo.callback(self._driver.stop)
         self._driver.start()
         undo.callback(loop.remove_reader, self._engine.event_fd())
@@ -388,6 +398,7 @@ class Daemon:
             plane_drops=self._engine.drops(),
             interface=self._engine.interface,
             warnings=self._warnings(),
+            held={pool.name: self._assignments.leases.held(pool) for pool in self._configuration.pools},
         )
 
     def _warnings(self) -> list[str]:
@@ -411,6 +422,9 @@ class Daemon:
         return found
 
     # -- connections
+
+    def _interface_of(self, connection: str) -> str:
+        return self._policies.interface_of(connection)
 
     def _put_first(self) -> None:
         """The policies before all connections."""
@@ -539,6 +553,9 @@ class Daemon:
             await self._news.wait()
 
     def _take(self, event: Event) -> None:
+        if isinstance(event, AddressesAssigned):
+            self.journal.note("addresses-assigned", event.connection, told(event))
+            return
         self.journal.take(event)
         self._news.set()
         match event:

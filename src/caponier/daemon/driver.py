@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from caponier.daemon.assignments import Assignments
 from caponier.daemon.engines.base import Engine
 from caponier.daemon.policies import Policies
 from caponier.daemon.sockets import IkePort, Sockets
@@ -17,15 +18,19 @@ from caponier.daemon.ways import Ways
 from caponier.errors import CaponierError, EngineError, InternalError
 from caponier.protocols.ike.effects import (
     AllocateSpi,
+    ApplyAssignment,
     CountReceived,
     Effect,
     FindPaths,
     InstallChildSa,
+    LeaseAddress,
     MoveChildSa,
+    ReleaseAddress,
     ReleaseSpi,
     RemoveChildSa,
     RetireChildSa,
     Sign,
+    WithdrawAssignment,
 )
 from caponier.protocols.ike.endpoint import Endpoint
 from caponier.protocols.ike.events import Event
@@ -66,6 +71,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._signatures: set[asyncio.Task[None]] = set()
         self.drops: Counter[str] = Counter()
+        self.assignments: Assignments | None = None  #: sees to internal addresses
         self._throttle = Throttle()
 
     @property
@@ -188,9 +194,16 @@ class Driver:
                 return self._ways.find(ours, remotes)
             case CountReceived(children):
                 return sum(self._received(spi_in) for _, spi_in in children)
+            case LeaseAddress() | ReleaseAddress() | ApplyAssignment() | WithdrawAssignment():
+                return self._see_to(effect)
             case _:
                 raise InternalError(f"an effect that nobody carries out: {type(effect).__name__}")
         return None
+
+    def _see_to(self, effect: Effect) -> object:
+        if self.assignments is None:
+            raise EngineError("there is nobody here who sees to internal addresses")
+        return self.assignments.carry_out(effect)
 
     def _received(self, spi_in: int) -> int:
         try:

@@ -46,7 +46,7 @@ _ICMP = (IpProtocol.ICMP, IpProtocol.IPV6_ICMP)
 _DISCOVERY = (133, 137)  #: ICMPv6 types of neighbour discovery (RFC 4861), which stays on its link
 
 Expression = dict[str, Any]
-Key = tuple[str, str]
+Key = tuple[object, ...]  #: names what is guarded: a connection, a child, perhaps its selectors
 Rule = tuple[str, int]  #: its chain and its handle
 
 

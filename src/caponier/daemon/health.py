@@ -13,7 +13,13 @@ _PROC = Path("/proc/sys/net")
 def warnings(connections: Collection[Connection], interface: str) -> list[str]:
     """Sentences about what an operator should look at."""
     found = []
-    selectors = [each for connection in connections for child in connection.children for each in child.local]
+    selectors = [
+        each
+        for connection in connections
+        for child in connection.children
+        if not child.local_is_assigned
+        for each in child.local
+    ]
     is_gateway = {4: False, 6: False}
     for each in selectors:
         is_gateway[each.start.version] |= each.start != each.end

@@ -12,7 +12,7 @@ Who routes into it by hand decides what is protected, so that neither routes nor
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from caponier.daemon.engines.base import Engine
@@ -20,7 +20,7 @@ from caponier.daemon.guard import Guard
 from caponier.daemon.routes import Route, Routes, networks
 from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import CaponierError
-from caponier.mechanisms.negotiation.selectors import IpAddress, TrafficSelector
+from caponier.mechanisms.negotiation.selectors import IpAddress, TrafficSelector, format_selector
 from caponier.mechanisms.negotiation.spd import SpdEntry
 from caponier.protocols.ike.effects import ChildSa
 from caponier.protocols.ike.policy import Attachment, ChildPolicy, Connection, Mode, WhileDown
@@ -110,8 +110,8 @@ class Policies:
         self._engine.trap(name, child.name, child.local, child.remote, attachment.interface)
         entered.held.append(child)
         if attachment.routes:
-            source = self._routes.source_for(child.local) if child.mode is Mode.TRANSPORT else None
-            routes = _routes(child.remote, source, attachment)
+            sources = self._routes.sources_for(child.local) if child.mode is Mode.TRANSPORT else {}
+            routes = _routes(child.remote, sources, attachment)
             self._routes.add(routes)
             entered.routes += routes
         if self._guard is not None and _is_guarded(attachment):
@@ -138,7 +138,7 @@ class Policies:
             EngineError: it is refused; nothing of it is in force.
         """
         attachment = self._attachment(child.connection)
-        wanted = _routes(child.remote, self._routes.source_for(child.local), attachment)
+        wanted = _routes(child.remote, self._routes.sources_for(child.local), attachment)
         self._use(attachment.interface)
         try:
             guarded = self._set_to_work(child, attachment, wanted)
@@ -163,7 +163,7 @@ class Policies:
         is_held = entered is not None and any(each.name == child.name for each in entered.held)
         if self._guard is None or is_held or not _is_guarded(attachment):
             return None
-        key = (child.connection, child.name)
+        key = (child.connection, _one_of_many(child))
         self._guard.protect(key, child.local, child.remote)
         return key
 
@@ -189,6 +189,10 @@ class Policies:
     def _attachment(self, connection: str) -> Attachment:
         entered = self._entered.get(connection)
         return _SHARED if entered is None else entered.connection.attachment
+
+    def interface_of(self, connection: str) -> str:
+        """The name of the interface that a connection's packets come and go by."""
+        return self._attachment(connection).interface or self._engine.interface
 
     def _use(self, interface: str | None) -> None:
         """One more needs this interface: make it, if it is the first.
@@ -224,16 +228,23 @@ class Policies:
         self._engine.close_interface(interface)
 
 
-def _routes(remote: Sequence[TrafficSelector], source: IpAddress | None, attachment: Attachment) -> list[Route]:
-    """What leads into the tunnel; nothing where people route by themselves."""
+def _routes(remote: Sequence[TrafficSelector], sources: Mapping[int, IpAddress], attachment: Attachment) -> list[Route]:
+    """What leads into the tunnel; nothing where people route by themselves.
+
+    Args:
+        remote: networks of the far side.
+        sources: our own address inside, by family.
+        attachment: where the packets go.
+    """
     if not attachment.routes:
         return []
-    return [
-        Route(
-            network, source if source is not None and source.version == network.version else None, attachment.interface
-        )
-        for network in networks(remote)
-    ]
+    return [Route(network, sources.get(network.version), attachment.interface) for network in networks(remote)]
+
+
+def _one_of_many(child: ChildSa) -> str:
+    """What tells the Child SAs of one policy apart that are with different peers: their selectors."""
+    ends = (",".join(map(format_selector, side)) for side in (child.local, child.remote))
+    return f"{child.name} {' '.join(ends)}"
 
 
 def _is_guarded(attachment: Attachment) -> bool:

@@ -117,8 +117,9 @@ class Routes:
                     del self._wanted[route.network]
                     self._change("del", Route(route.network, interface=route.interface))
 
-    def source_for(self, selectors: Sequence[TrafficSelector]) -> IpAddress | None:
-        """An address of this machine that lies in the selectors: what our own packets should be sent from.
+    def sources_for(self, selectors: Sequence[TrafficSelector]) -> dict[int, IpAddress]:
+        """The first address of this machine in each family that lies in the selectors: what our own packets should be sent
+        from.
 
         Raises:
             EngineError: the system does not tell.
@@ -127,14 +128,12 @@ class Routes:
             found = self._netlink.ask(lambda ip: list(ip.get_addr()))
         except NetlinkError as error:
             raise _explained(error, "our own addresses") from None
-        for message in found:
-            text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-            if text is None:
-                continue
-            address = ip_address(text)
+        texts = (message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS") for message in found)
+        sources: dict[int, IpAddress] = {}
+        for address in (ip_address(text) for text in texts if text is not None):
             if any(_holds(each, address) for each in selectors):
-                return address
-        return None
+                sources.setdefault(address.version, address)
+        return sources
 
     def local_address_towards(self, remote: IpAddress) -> IpAddress | None:
         """The address that the system would send from to ``remote``, our own table left aside."""

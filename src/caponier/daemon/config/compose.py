@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from caponier.daemon.config.attempts import Attempts, Complaints
+from caponier.daemon.config.compose_addresses import compose_internal
 from caponier.daemon.config.compose_child import compose_child, compose_proposals
 from caponier.daemon.config.compose_quantum import compose_ppk, compose_quantum_safe
 from caponier.daemon.config.schema import ConnectionTable, DaemonTable, RetransmissionTable
@@ -26,6 +27,7 @@ from caponier.mechanisms.authentication.identity import (
     parse_identity_pattern,
 )
 from caponier.mechanisms.authentication.psk import PresharedKey
+from caponier.mechanisms.negotiation.leases import Pool
 from caponier.mechanisms.negotiation.proposals import DEFAULT_IKE_PROPOSALS, parse_ike_proposal
 from caponier.mechanisms.negotiation.selectors import TrafficSelector
 from caponier.protocols.ike.policy import (
@@ -66,17 +68,27 @@ def _retransmission(table: RetransmissionTable | None, complaints: Complaints) -
     return pattern
 
 
-def compose_connection(name: str, table: ConnectionTable, directory: Path, complaints: Complaints) -> Connection | None:
+def compose_connection(
+    name: str, table: ConnectionTable, directory: Path, pools: Mapping[str, Pool], complaints: Complaints
+) -> Connection | None:
     """One connection; None when something is wrong with it, which ``complaints`` then tell."""
-    composer = _Composer(("connection", name), table, directory, complaints)
+    composer = _Composer(("connection", name), table, directory, pools, complaints)
     before = len(complaints.found)
     connection = composer.connection(name)
     return connection if len(complaints.found) == before else None
 
 
 class _Composer:
-    def __init__(self, key: tuple[str, ...], table: ConnectionTable, directory: Path, complaints: Complaints) -> None:
+    def __init__(
+        self,
+        key: tuple[str, ...],
+        table: ConnectionTable,
+        directory: Path,
+        pools: Mapping[str, Pool],
+        complaints: Complaints,
+    ) -> None:
         self._attempts = Attempts(key, complaints)
+        self._internal = compose_internal(self._attempts, table, pools)
         self._table = table
         self._directory = directory
 
@@ -109,6 +121,10 @@ class _Composer:
             ppk=ppk,
             reauth=self._reauth(),
             attachment=Attachment(table.interface, table.interface is None if table.routes is None else table.routes),
+            virtual_ip=self._internal.wanted,
+            takes_dns=table.dns == "system",
+            pools=self._internal.pools,
+            tells_version=table.tell_version,
         )
 
     # -- the two ends
@@ -221,7 +237,7 @@ class _Composer:
     def _children(self, local: Local | None, remote: Remote | None) -> tuple[ChildPolicy, ...]:
         ours, theirs = local.addresses if local else (), remote.addresses if remote else ()
         children = tuple(
-            compose_child(self._attempts.within("child", name), name, table, self._table, ours, theirs)
+            compose_child(self._attempts.within("child", name), name, table, self._table, ours, theirs, self._internal)
             for name, table in self._table.child.items()
         )
         self._check_different(children)

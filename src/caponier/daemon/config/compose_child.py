@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from caponier.daemon.config.attempts import Attempts
+from caponier.daemon.config.compose_addresses import DYNAMIC, Internal, selectors_of
 from caponier.daemon.config.schema import ChildTable, ConnectionTable
 from caponier.doi.ikev2 import ProtocolId, TransformType
 from caponier.errors import ConfigError
@@ -38,6 +39,7 @@ def compose_child(
     connection: ConnectionTable,
     ours: Sequence[IpAddress],
     theirs: Sequence[IpAddress],
+    internal: Internal,
 ) -> ChildPolicy:
     """One child.
 
@@ -48,18 +50,21 @@ def compose_child(
         connection: that it belongs to.
         ours: addresses of our end; empty for any.
         theirs: addresses of the peer; empty for anywhere.
+        internal: the connection's internal addresses.
     """
     attempts.name(name)
     parse, default = _PROPOSALS[table.protocol]
     policy = ChildPolicy(
         name=name,
-        local=attempts.selectors("local", table.local),
-        remote=attempts.selectors("remote", table.remote),
+        local=selectors_of(attempts, "local", table.local, internal.local),
+        remote=selectors_of(attempts, "remote", table.remote, internal.remote),
         proposals=compose_proposals(attempts, table.proposals, parse, default, allow_weak=connection.allow_weak),
         mode=Mode(table.mode),
         replay_window=table.replay_window,
         handling=_handling(table),
         lifetime=_lifetime(attempts, table),
+        local_is_assigned=DYNAMIC in table.local,
+        remote_is_assigned=DYNAMIC in table.remote,
     )
     if table.protocol == "ah":
         _check_ah(attempts, table, connection)
@@ -159,6 +164,10 @@ def _check_transport(
     """Transport mode joins the two hosts themselves (RFC 4301 section 4.1)."""
     _check_host(attempts, "local", policy.local, ours)
     _check_host(attempts, "remote", policy.remote, theirs)
+    for side in ("local", "remote"):
+        if DYNAMIC in getattr(table, side):
+            why = "internal addresses are inside of a tunnel, and transport mode has none"
+            attempts.refuse((side,), why, 'set mode = "tunnel"')
     for key in _OF_A_TUNNEL:
         if key in table.model_fields_set:
             why = f"{key} is for tunnels: in transport mode there is no second header around the packet"

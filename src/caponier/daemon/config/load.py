@@ -8,12 +8,14 @@ from pathlib import Path
 
 from caponier.daemon.config.attempts import Complaints
 from caponier.daemon.config.compose import compose_connection, compose_settings
+from caponier.daemon.config.compose_addresses import compose_pools
 from caponier.daemon.config.compose_policies import compose_policies
 from caponier.daemon.config.findings import Finding, InvalidConfiguration, Place
 from caponier.daemon.config.locate import KeyPath
 from caponier.daemon.config.schema import DaemonTable, File
 from caponier.daemon.config.tables import Document, read_document
 from caponier.errors import ConfigError
+from caponier.mechanisms.negotiation.leases import Pool
 from caponier.mechanisms.negotiation.spd import SpdEntry
 from caponier.protocols.ike.policy import Connection, Settings
 
@@ -29,6 +31,7 @@ class Configuration:
         daemon: what holds for all connections.
         settings: the same as the core takes it.
         policies: asked before all connections, in their order.
+        pools: of internal addresses for peers.
         connections: by name.
         document: the file, for the places of its keys.
     """
@@ -37,6 +40,7 @@ class Configuration:
     daemon: DaemonTable
     settings: Settings
     policies: tuple[SpdEntry, ...]
+    pools: tuple[Pool, ...]
     connections: Mapping[str, Connection]
     document: Document[File]
 
@@ -65,13 +69,14 @@ def load(path: Path) -> Configuration:
     settings = compose_settings(file.daemon, complaints)
     policies = compose_policies(file.policy, complaints)
     _check_interfaces(file, complaints)
+    pools = compose_pools(file.pool, complaints)
     composed = {
-        name: compose_connection(name, table, path.parent, complaints) for name, table in file.connection.items()
+        name: compose_connection(name, table, path.parent, pools, complaints) for name, table in file.connection.items()
     }
     if complaints.found:
         raise InvalidConfiguration([document.finding(key, error) for key, error in complaints.found])
     connections = {name: connection for name, connection in composed.items() if connection is not None}
-    return Configuration(path, file.daemon, settings, policies, connections, document)
+    return Configuration(path, file.daemon, settings, policies, tuple(pools.values()), connections, document)
 
 
 def _check_interfaces(file: File, complaints: Complaints) -> None:

@@ -139,6 +139,12 @@ class ConnectionTable(Table):
         default=None,
         description="whether the remote networks are routed into it; not into one of its own when left out",
     )
+    virtual_ip: Texts = Field(default=[], description='internal addresses to ask the peer for: "any", "0.0.0.0", "::"')
+    dns: Literal["system", "off"] = Field(
+        default="system", description="what becomes of DNS servers that come with them"
+    )
+    pool: Texts = Field(default=[], description="names of the pools that peers get their internal addresses from")
+    tell_version: bool = Field(default=False, description="whether peers that ask are told our version")
     allow_weak: bool = Field(default=False, description="take algorithms that RFC 8221 and RFC 8247 advise against")
     child: dict[str, ChildTable] = Field(min_length=1, description="what travels through the tunnel")
 
@@ -174,7 +180,22 @@ class DaemonTable(Table):
     retransmission: RetransmissionTable | None = Field(
         default=None, description="when a request that nobody answers is sent again"
     )
+    resolver: Literal["auto", "resolved", "resolvconf", "file"] = Field(
+        default="auto", description="how the system is told of DNS servers"
+    )
+    resolv_conf: Path = Field(
+        default=Path("/etc/resolv.conf"), strict=False, description="the file of the resolver, where it is written"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="what is logged")
+
+
+class PoolTable(Table):
+    """``[pool.NAME]``: internal addresses for peers."""
+
+    addresses: str = Field(description='a network or a range: "10.9.0.0/24", "fd00:9::10-fd00:9::ff"')
+    dns: Texts = Field(default=[], description="DNS servers that peers are told of")
+    nbns: Texts = Field(default=[], description="NetBIOS name servers (WINS) that peers are told of")
+    subnets: Texts = Field(default=[], description="networks behind us that peers are told of")
 
 
 class PolicyTable(Table):
@@ -191,4 +212,5 @@ class File(Table):
 
     daemon: DaemonTable = Field(default_factory=DaemonTable)
     policy: list[PolicyTable] = Field(default=[])
+    pool: dict[str, PoolTable] = Field(default_factory=dict)
     connection: dict[str, ConnectionTable] = Field(default_factory=dict)

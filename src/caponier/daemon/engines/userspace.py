@@ -66,18 +66,22 @@ class _Place:
     interface: str | None
 
 
+_Key = tuple[str, str, _Place]  #: connection, child, and where
+
+
 @dataclass(slots=True)
 class _Policy:
-    """One entry of the plane's SPD, for one child of a connection.
+    """One entry of the plane's SPD, for one child of a connection and one pair of selectors: those of the child itself, or
+    those that were agreed on with one peer of many.
 
     Attributes:
         number: in the plane.
-        trap: its place while there is no SA, where the child is wanted on demand.
+        is_trap: whether it stays while there is no SA.
         serving: inbound SPIs of the Child SAs that serve it; the last one sends.
     """
 
     number: int
-    trap: _Place | None = None
+    is_trap: bool = False
     serving: list[int] = field(default_factory=list)
 
     def serve(self, child: ChildSa) -> None:
@@ -126,7 +130,8 @@ class UserspaceEngine:
         self._installed: dict[int, _Installed] = {}  # by our inbound SPI
         self._to_look_at: list[int] = []  # those whose paths have their turn
         self._by_handle: dict[int, int] = {}
-        self._policies: dict[tuple[str, str], _Policy] = {}
+        self._policies: dict[_Key, _Policy] = {}
+        self._traps: dict[tuple[str, str], _Key] = {}  # by connection and child
         self._by_number: dict[int, tuple[str, str]] = {}
         self._next_policy = 1
         self._interfaces: dict[str | None, int] = {None: 0}
@@ -214,10 +219,10 @@ class UserspaceEngine:
         self._reserved.add(child.spi_in)
         self._installed[child.spi_in] = _Installed(child, handle, interface, path_mtu)
         self._by_handle[handle] = child.spi_in
-        policy = self._policy(child.connection, child.name)
-        policy.serve(child)
+        key = _key(child, interface)
+        self._policy(key).serve(child)
         with _told():
-            self._write_policy(child.connection, child.name)
+            self._write_policy(key)
 
     def retire(self, protocol: ProtocolId, spi_in: int) -> None:
         del protocol
@@ -226,10 +231,10 @@ class UserspaceEngine:
             return
         handle, installed.handle = installed.handle, None
         self._by_handle.pop(handle, None)
-        key = (installed.child.connection, installed.child.name)
+        key = _key(installed.child, installed.interface)
         self._policies[key].serving.remove(spi_in)
         with _told():
-            self._write_policy(*key)
+            self._write_policy(key)
             self._plane.remove_outbound(handle)
 
     def remove(self, protocol: ProtocolId, spi_in: int) -> None:
@@ -263,15 +268,18 @@ class UserspaceEngine:
         remote: Sequence[TrafficSelector],
         interface: str | None = None,
     ) -> None:
-        self._policy(connection, child).trap = _Place(tuple(local), tuple(remote), interface)
+        self.untrap(connection, child)
+        key = self._traps[connection, child] = (connection, child, _Place(tuple(local), tuple(remote), interface))
+        self._policy(key).is_trap = True
         with _told():
-            self._write_policy(connection, child)
+            self._write_policy(key)
 
     def untrap(self, connection: str, child: str) -> None:
-        if (connection, child) in self._policies:
-            self._policies[connection, child].trap = None
+        key = self._traps.pop((connection, child), None)
+        if key is not None:
+            self._policies[key].is_trap = False
             with _told():
-                self._write_policy(connection, child)
+                self._write_policy(key)
 
     def put_first(self, entries: Sequence[SpdEntry]) -> None:
         self._first = tuple(entries)
@@ -427,12 +435,11 @@ class UserspaceEngine:
             with _told():
                 self._plane.set_path_mtu(installed.handle, path_mtu)
 
-    def _policy(self, connection: str, child: str) -> _Policy:
-        key = (connection, child)
+    def _policy(self, key: _Key) -> _Policy:
         if key not in self._policies:
             number = self._number()
             self._policies[key] = _Policy(number)
-            self._by_number[number] = key
+            self._by_number[number] = key[:2]
         return self._policies[key]
 
     def _number(self) -> int:
@@ -440,23 +447,21 @@ class UserspaceEngine:
         self._next_policy += 1
         return self._next_policy - 1
 
-    def _write_policy(self, connection: str, child: str) -> None:
+    def _write_policy(self, key: _Key) -> None:
         """Bring the plane's policy in line: the newest SA, or the trap, or nothing."""
-        policy = self._policies[connection, child]
+        policy = self._policies[key]
         if policy.serving:
-            newest = self._installed[policy.serving[-1]]
-            place = _Place(newest.child.local, newest.child.remote, newest.interface)
-            self._put(policy.number, place, newest.handle)
-        elif policy.trap is not None:
-            self._put(policy.number, policy.trap, None)
+            self._put(policy.number, key[2], self._installed[policy.serving[-1]].handle)
+        elif policy.is_trap:
+            self._put(policy.number, key[2], None)
         else:
-            del self._policies[connection, child], self._by_number[policy.number]
+            del self._policies[key], self._by_number[policy.number]
             self._plane.remove_policy(policy.number)
 
     def _put(self, number: int, place: _Place, outbound: int | None) -> None:
         self._plane.install_policy(
             policy=number,
-            order=-_narrowness(place),
+            order=-(2 * _narrowness(place) + (outbound is not None)),  # of two alike, the one with an SA first
             interface=self._interfaces[place.interface],
             local=_selectors(place.local),
             remote=_selectors(place.remote),
@@ -482,6 +487,10 @@ class UserspaceEngine:
     def _remove_first(self, name: str | None) -> None:
         for number in self._first_numbers.pop(name, []):
             self._plane.remove_policy(number)
+
+
+def _key(child: ChildSa, interface: str | None) -> _Key:
+    return child.connection, child.name, _Place(child.local, child.remote, interface)
 
 
 class _Algorithms(TypedDict):
