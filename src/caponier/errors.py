@@ -22,6 +22,7 @@
     │       ├─ TsUnacceptable
     │       ├─ NoAdditionalSas
     │       ├─ TemporaryFailure
+    │       ├─ StateNotFound
     │       ├─ ChildSaNotFound
     │       ├─ InternalAddressFailure   no address for the peer
     │       └─ FailedCpRequired         the peer has to ask for an address first
@@ -252,6 +253,10 @@ class InternalAddressFailure(NegotiationFailed):
 
 class FailedCpRequired(NegotiationFailed):
     """The peer has to ask for an internal address, and does not (FAILED_CP_REQUIRED, RFC 7296 section 2.19)."""
+
+
+class StateNotFound(NegotiationFailed):
+    """IKE_FOLLOWUP_KE belongs to nothing that we know (STATE_NOT_FOUND, RFC 9370 section 2.2.4)."""
 
 
 class ChildSaNotFound(NegotiationFailed):

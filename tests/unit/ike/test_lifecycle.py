@@ -18,6 +18,7 @@ KNOWN = (
     ExchangeType.IKE_INTERMEDIATE,
     ExchangeType.IKE_AUTH,
     ExchangeType.CREATE_CHILD_SA,
+    ExchangeType.IKE_FOLLOWUP_KE,
     ExchangeType.INFORMATIONAL,
 )
 

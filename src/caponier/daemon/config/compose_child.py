@@ -23,6 +23,7 @@ from caponier.mechanisms.negotiation.proposals import (
 )
 from caponier.mechanisms.negotiation.selectors import IpAddress, TrafficSelector, format_selector
 from caponier.mechanisms.negotiation.spelling import keyword_of
+from caponier.mechanisms.negotiation.transforms import KEY_EXCHANGES
 from caponier.protocols.ike.policy import ChildPolicy, DontFragment, Handling, Lifetime, Mode
 
 _PROPOSALS: Mapping[str, tuple[Callable[[str, int], Proposal], tuple[Proposal, ...]]] = MappingProxyType(
@@ -106,7 +107,7 @@ def _allowed(proposal: Proposal, *, allow_weak: bool) -> Proposal:
 
 def _is_implemented(protocol: ProtocolId, transform: Transform) -> bool:
     kind = TransformType(transform.type)
-    if protocol == ProtocolId.IKE or kind == TransformType.KEY_EXCHANGE:
+    if protocol == ProtocolId.IKE or kind in KEY_EXCHANGES:
         return is_implemented(kind, transform.id, transform.key_length)
     return carries(protocol, kind, transform.id, transform.key_length)
 

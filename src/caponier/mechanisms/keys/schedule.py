@@ -113,12 +113,15 @@ def derive_rekeyed_ike_keys(
     nr: bytes,
     spi_i: bytes,
     spi_r: bytes,
+    further: Secret | None = None,
 ) -> IkeKeys:
-    """The keys of an IKE SA that replaces another (RFC 7296 section 2.18).
+    """The keys of an IKE SA that replaces another (RFC 7296 section 2.18, RFC 9370 section 2.2.4).
 
-    ``SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr)`` with the old SA's PRF; the rest with the new one's.
+    ``SKEYSEED = prf(SK_d (old), g^ir (new) | Ni | Nr [| SK(1) | ... | SK(n)])`` with the old SA's PRF; the rest with the
+    new one's. ``further`` is the secrets of additional key exchanges, one behind the other.
     """
-    with Secret(old_prf.compute(old_sk_d, shared.expose() + ni + nr)) as skeyseed:
+    more = b"" if further is None else further.expose()
+    with Secret(old_prf.compute(old_sk_d, shared.expose() + ni + nr + more)) as skeyseed:
         return _expand(suite, prf(suite.prf), skeyseed, ni + nr + spi_i + spi_r)
 
 
@@ -163,9 +166,16 @@ def _expand(suite: IkeSuite, function: PrfAlgorithm, skeyseed: Secret, seed: byt
 
 
 def derive_child_keys(
-    function: PrfAlgorithm, sk_d: Secret, ni: bytes, nr: bytes, suite: ChildSuite, shared: Secret | None = None
+    function: PrfAlgorithm,
+    sk_d: Secret,
+    ni: bytes,
+    nr: bytes,
+    suite: ChildSuite,
+    shared: Secret | None = None,
+    further: Secret | None = None,
 ) -> ChildKeys:
-    """The keys of a Child SA: ``KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr)`` (RFC 7296 section 2.17).
+    """The keys of a Child SA: ``KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr [| SK(1) | ... | SK(n)])`` (RFC 7296 section 2.17,
+    RFC 9370 section 2.2.4).
 
     Args:
         function: the IKE SA's PRF.
@@ -174,9 +184,10 @@ def derive_child_keys(
         nr: the nonce of its responder.
         suite: what was negotiated.
         shared: g^ir of the exchange's own key exchange, None without one.
+        further: the secrets of additional key exchanges, one behind the other; None without any.
     """
     lengths = _child_lengths(suite)
-    seed = (b"" if shared is None else shared.expose()) + ni + nr
+    seed = (b"" if shared is None else shared.expose()) + ni + nr + (b"" if further is None else further.expose())
     with prf_plus(function, sk_d, seed, sum(lengths)) as keymat:
         return ChildKeys(*keymat.split(*lengths))
 

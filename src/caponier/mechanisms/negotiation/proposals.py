@@ -24,7 +24,6 @@ from caponier.mechanisms.negotiation.transforms import (
     Proposal,
     Transform,
     is_quantum_safe,
-    with_one_key_exchange,
     without_additional,
     without_key_exchange,
 )
@@ -44,7 +43,6 @@ __all__ = [
     "DEFAULT_AH_PROPOSALS",
     "without_key_exchange",
     "without_additional",
-    "with_one_key_exchange",
     "is_quantum_safe",
     "select",
     "accept",

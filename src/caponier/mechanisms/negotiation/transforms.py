@@ -136,13 +136,6 @@ def without_additional(proposals: Iterable[Proposal]) -> tuple[Proposal, ...]:
     )
 
 
-def with_one_key_exchange(proposal: Proposal) -> Proposal:
-    """The same without its additional key exchanges."""
-    return replace(
-        proposal, transforms=tuple(each for each in proposal.transforms if each.type not in ADDITIONAL_KEY_EXCHANGES)
-    )
-
-
 def _is_additional(transform: Transform) -> bool:
     return transform.type in ADDITIONAL_KEY_EXCHANGES and transform.id != NONE
 
@@ -160,11 +153,12 @@ def goes_with(transform: Transform, chosen: Iterable[Transform]) -> bool:
 
     An AEAD cipher goes with no integrity algorithm (RFC 5282 section 8), any other with one (RFC 8221 section 6:
     AUTH_NONE "MUST NOT be selected"), AH never without (RFC 7296 section 3.3.3); no key exchange method is used
-    twice (RFC 9370 section 2.2.2).
+    twice, and none is additional to nothing (RFC 9370 section 2.2.2).
     """
     if transform.type == TransformType.INTEGRITY:
         is_aead = any(other.is_aead for other in chosen)
         return is_aead == (transform.id == IntegrityId.AUTH_NONE)
     if transform.type in KEY_EXCHANGES and transform.id != KeyExchangeId.NONE:
-        return all(other.type not in KEY_EXCHANGES or other.id != transform.id for other in chosen)
+        others = [other.id for other in chosen if other.type in KEY_EXCHANGES and other.id != NONE]
+        return transform.id not in others and (bool(others) or transform.type == TransformType.KEY_EXCHANGE)
     return True

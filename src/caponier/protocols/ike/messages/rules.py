@@ -226,7 +226,7 @@ _REQUESTS: dict[int, tuple[Form, ...]] = {
         Form(
             story="adds a key exchange to a CREATE_CHILD_SA",
             section="RFC 9370 section 2.2.4",
-            rules=(Rule(KeyExchange), Rule(NotifyType.ADDITIONAL_KEY_EXCHANGE)),
+            rules=(Rule(KeyExchange), Rule(NotifyType.ADDITIONAL_KEY_EXCHANGE, 0, 1)),  # without it: STATE_NOT_FOUND
         ),
     ),
     ExchangeType.INFORMATIONAL: (_INFORMATION,),

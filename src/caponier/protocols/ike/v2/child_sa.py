@@ -44,7 +44,8 @@ class ChildRecord:
         rekey_at: instant of the next attempt to replace it: its time is nearly over, or the peer said "not now".
         ends_at: instant at which it is deleted.
         quantum_safe: by what its keys withstand a quantum computer.
-        rival: what the peer made to replace it while we were doing the same (RFC 7296 section 2.8.1).
+        rival: the lowest nonce of the exchange by which the peer replaces it (RFC 7296 section 2.8.1).
+        is_following_up: whether our exchange that replaces it is at its further key exchanges (RFC 9370 section 2.2.4).
     """
 
     child: ChildSa
@@ -56,7 +57,8 @@ class ChildRecord:
     rekey_at: float | None = None
     ends_at: float | None = None
     quantum_safe: tuple[str, ...] = ()
-    rival: Replacement | None = None
+    rival: bytes | None = None
+    is_following_up: bool = False
 
     @property
     def is_current(self) -> bool:
@@ -274,6 +276,7 @@ def install(
     *,
     is_requester: bool,
     shared: Secret | None = None,
+    further: Secret | None = None,
     replaced: ChildRecord | None = None,
 ) -> Step[ChildRecord]:
     """Derive the keys of a Child SA and put it into the data plane.
@@ -287,6 +290,7 @@ def install(
         nr: nonce of its responder.
         is_requester: whether the exchange is ours.
         shared: g^ir of the exchange, None without a key exchange of its own.
+        further: secrets of its additional key exchanges.
         replaced: the Child SA that it is to replace.
 
     Raises:
@@ -296,7 +300,7 @@ def install(
     require_way(sa, agreement.policy)
     suite = child_suite(agreement.proposal)
     protection = sa.protector
-    keys = derive_child_keys(prf(protection.suite.prf), protection.keys.sk_d, ni, nr, suite, shared)
+    keys = derive_child_keys(prf(protection.suite.prf), protection.keys.sk_d, ni, nr, suite, shared, further)
     child = _child(sa, peer, agreement, suite, spi, keys, is_requester=is_requester)
     precursor = replaced or sa.host.twin(sa, child.name)
     if precursor is not None and not is_requester:

@@ -83,6 +83,9 @@ _CHILD: dict[int, Meaning] = {
         "the peer takes no more Child SAs on this IKE SA", "put the networks into one child"
     ),
     NotifyType.TEMPORARY_FAILURE: Meaning("the peer cannot do it now", "try again in a minute"),
+    NotifyType.STATE_NOT_FOUND: Meaning(
+        "the peer has forgotten what our key exchange is about", "try again in a minute"
+    ),
     NotifyType.FAILED_CP_REQUIRED: Meaning(
         "the peer wants us to ask for an address (configuration payload)", "see the peer's configuration"
     ),

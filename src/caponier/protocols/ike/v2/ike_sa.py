@@ -42,6 +42,7 @@ from caponier.protocols.ike.messages.rules import check, rekeys_ike
 from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
 from caponier.protocols.ike.policy import Connection, Retransmission
 from caponier.protocols.ike.v2.children import Children
+from caponier.protocols.ike.v2.followups import Followups
 from caponier.protocols.ike.v2.host import Answer, Host, Repertoire
 from caponier.protocols.ike.v2.intermediate import Intermediate
 from caponier.protocols.ike.v2.internal_addresses import InternalAddresses
@@ -131,6 +132,7 @@ class IkeSa:
         self.local_auth = ""  #: how we proved ourselves, for the status
         self.children = Children(self, repertoire)
         self.internal = InternalAddresses(self)
+        self.followups = Followups(self)
         self.succession = Succession(self)
         self.pulse = Pulse(self, repertoire)
         self.reauthentication = Reauthentication(self)
@@ -394,6 +396,7 @@ class IkeSa:
         self.phase = Phase.CLOSED
         self.requests.close()
         self.responses.close()
+        self.followups.close()
         self.children.remove_all(reason)
         self.internal.give_back()
         self.timers.stop_all()
@@ -534,6 +537,7 @@ class IkeSa:
             Timer.REAUTH: self.reauthentication.handle,
             Timer.SUCCEEDED: lambda: self.request_close("it was replaced, and the peer did not delete it"),
             Timer.RETIRED: self.children.handle_retired,
+            Timer.FOLLOWUP: self.followups.handle_timeout,
             Timer.LINGER: self.timers.stop_all,
         }
         due[timer]()

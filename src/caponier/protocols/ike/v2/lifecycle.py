@@ -43,6 +43,7 @@ class Row:
 _RUN, _QUEUE, _LATER, _IGNORE = Verdict.RUN, Verdict.QUEUE, Verdict.TEMPORARY_FAILURE, Verdict.IGNORE
 _INIT, _AUTH = ExchangeType.IKE_SA_INIT, ExchangeType.IKE_AUTH
 _INTERMEDIATE = ExchangeType.IKE_INTERMEDIATE
+_FOLLOWUP = ExchangeType.IKE_FOLLOWUP_KE
 _CHILD, _INFORMATIONAL = ExchangeType.CREATE_CHILD_SA, ExchangeType.INFORMATIONAL
 
 LIFECYCLE: dict[tuple[Phase, ExchangeType], Row] = {
@@ -50,31 +51,39 @@ LIFECYCLE: dict[tuple[Phase, ExchangeType], Row] = {
     (Phase.CONNECTING, _INTERMEDIATE): Row(_RUN, _RUN, "RFC 9242 section 3.2"),
     (Phase.CONNECTING, _AUTH): Row(_RUN, _RUN, "section 1.2"),
     (Phase.CONNECTING, _CHILD): Row(_QUEUE, _IGNORE, "nobody is authenticated yet"),
+    (Phase.CONNECTING, _FOLLOWUP): Row(_IGNORE, _IGNORE, "nobody is authenticated yet"),
     (Phase.CONNECTING, _INFORMATIONAL): Row(_QUEUE, _IGNORE, "nobody is authenticated yet"),
     (Phase.ESTABLISHED, _INIT): Row(_IGNORE, _IGNORE, "over"),
     (Phase.ESTABLISHED, _INTERMEDIATE): Row(_IGNORE, _IGNORE, "over"),
     (Phase.ESTABLISHED, _AUTH): Row(_IGNORE, _IGNORE, "over"),
     (Phase.ESTABLISHED, _CHILD): Row(_RUN, _RUN, "section 1.3"),
+    (Phase.ESTABLISHED, _FOLLOWUP): Row(_RUN, _RUN, "RFC 9370 section 2.2.4"),
     (Phase.ESTABLISHED, _INFORMATIONAL): Row(_RUN, _RUN, "section 1.4"),
     (Phase.REKEYING, _INIT): Row(_IGNORE, _IGNORE, "over"),
     (Phase.REKEYING, _INTERMEDIATE): Row(_IGNORE, _IGNORE, "over"),
     (Phase.REKEYING, _AUTH): Row(_IGNORE, _IGNORE, "over"),
     (Phase.REKEYING, _CHILD): Row(_QUEUE, _LATER, "Child SAs are made on the successor, section 2.25.2"),
+    (Phase.REKEYING, _FOLLOWUP): Row(
+        _RUN, _RUN, "of a successor: both sides may make one; of a Child SA it has to wait"
+    ),
     (Phase.REKEYING, _INFORMATIONAL): Row(_RUN, _RUN, "Child SAs may go, section 2.25.2"),
     (Phase.REKEYED, _INIT): Row(_IGNORE, _IGNORE, "over"),
     (Phase.REKEYED, _INTERMEDIATE): Row(_IGNORE, _IGNORE, "over"),
     (Phase.REKEYED, _AUTH): Row(_IGNORE, _IGNORE, "over"),
     (Phase.REKEYED, _CHILD): Row(_IGNORE, _LATER, "the successor is there, section 2.25.2"),
+    (Phase.REKEYED, _FOLLOWUP): Row(_IGNORE, _LATER, "the successor is there"),
     (Phase.REKEYED, _INFORMATIONAL): Row(_RUN, _RUN, "the Delete of the old SA, section 2.8"),
     (Phase.CLOSING, _INIT): Row(_IGNORE, _IGNORE, "over"),
     (Phase.CLOSING, _INTERMEDIATE): Row(_IGNORE, _IGNORE, "over"),
     (Phase.CLOSING, _AUTH): Row(_IGNORE, _IGNORE, "over"),
     (Phase.CLOSING, _CHILD): Row(_IGNORE, _LATER, "section 2.25.2"),
+    (Phase.CLOSING, _FOLLOWUP): Row(_IGNORE, _LATER, "section 2.25.2"),
     (Phase.CLOSING, _INFORMATIONAL): Row(_RUN, _RUN, "Deletes cross, section 2.25.2"),
     (Phase.CLOSED, _INIT): Row(_IGNORE, _IGNORE, "over"),
     (Phase.CLOSED, _INTERMEDIATE): Row(_IGNORE, _IGNORE, "over"),
     (Phase.CLOSED, _AUTH): Row(_IGNORE, _IGNORE, "over"),
     (Phase.CLOSED, _CHILD): Row(_IGNORE, _IGNORE, "over"),
+    (Phase.CLOSED, _FOLLOWUP): Row(_IGNORE, _IGNORE, "over"),
     (Phase.CLOSED, _INFORMATIONAL): Row(_IGNORE, _IGNORE, "over; a retransmission gets the last answer again"),
 }
 

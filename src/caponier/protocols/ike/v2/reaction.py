@@ -35,6 +35,7 @@ from caponier.errors import (
     PeerError,
     PeerRejected,
     Silent,
+    StateNotFound,
     TemporaryFailure,
     TsUnacceptable,
     UnexpectedMessage,
@@ -79,6 +80,7 @@ NOTIFY: dict[type[CaponierError], NotifyType] = {
     ChildSaNotFound: NotifyType.CHILD_SA_NOT_FOUND,
     InternalAddressFailure: NotifyType.INTERNAL_ADDRESS_FAILURE,
     FailedCpRequired: NotifyType.FAILED_CP_REQUIRED,
+    StateNotFound: NotifyType.STATE_NOT_FOUND,
     NegotiationFailed: NotifyType.NO_PROPOSAL_CHOSEN,
     # Our own trouble with a Child SA: "not now" is all that the peer can use of it.
     EngineError: NotifyType.TEMPORARY_FAILURE,
@@ -115,7 +117,7 @@ def reaction(error: CaponierError, phase: Phase, *, is_protected: bool) -> React
 def is_passing(error: CaponierError) -> bool:
     """Whether a refusal is part of the game, and no person needs to hear of it: the peer asks again with another group, or
     later, or finds that it has what it wants already (sections 1.3 and 2.25)."""
-    return isinstance(error, (InvalidKe, TemporaryFailure, ChildSaNotFound))
+    return isinstance(error, (InvalidKe, TemporaryFailure, ChildSaNotFound, StateNotFound))
 
 
 def notify_of(error: CaponierError) -> Notify | None:

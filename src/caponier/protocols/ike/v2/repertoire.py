@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 from caponier.doi.ikev2 import ExchangeType, NotifyType
 from caponier.protocols.ike.messages.message import Message
 from caponier.protocols.ike.messages.rules import rekeys_ike
-from caponier.protocols.ike.v2.exchanges import auth, create_child, informational, intermediate, rekey_child, rekey_ike
+from caponier.protocols.ike.v2.exchanges import (
+    auth,
+    create_child,
+    followup,
+    informational,
+    intermediate,
+    rekey_child,
+    rekey_ike,
+)
 from caponier.protocols.ike.v2.exchanges.delete import delete_child_sa, delete_ike_sa
 from caponier.protocols.ike.v2.exchanges.liveness import liveness, probe
 from caponier.protocols.ike.v2.host import Answer, Repertoire
@@ -31,6 +39,7 @@ REPERTOIRE = Repertoire(
         ExchangeType.IKE_INTERMEDIATE: intermediate.respond,
         ExchangeType.IKE_AUTH: auth.respond,
         ExchangeType.CREATE_CHILD_SA: _create_child_sa,
+        ExchangeType.IKE_FOLLOWUP_KE: followup.respond,
         ExchangeType.INFORMATIONAL: informational.respond,
     },
     liveness=liveness,

@@ -111,6 +111,7 @@ class InboundSpi:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._is_taken:
+            self._is_taken = True  # by nobody: it is given back once
             self._give_back(ReleaseSpi(self.protocol, self.value))
 
 

@@ -32,15 +32,24 @@ class Succession:
         old: the IKE SA that is replaced.
     """
 
-    __slots__ = ("_old", "theirs")
+    __slots__ = ("_old", "is_following_up", "pending", "theirs")
 
     def __init__(self, old: IkeSa) -> None:
         self._old = old
         self.theirs: Heir | None = None  #: made by the peer's exchange
+        self.pending: bytes | None = (
+            None  #: lowest nonce of an exchange of the peer that waits for further key exchanges
+        )
+        self.is_following_up = False  #: whether ours is at its further key exchanges (RFC 9370 section 2.2.4)
+
+    @property
+    def rival(self) -> bytes | None:
+        """The lowest nonce of the peer's exchange."""
+        return self.pending if self.theirs is None else self.theirs.lowest_nonce
 
     def offered(self, theirs: Heir) -> None:
         """The peer's exchange made a successor. While ours is under way it is not known yet which one lives."""
-        self.theirs = theirs
+        self.theirs, self.pending = theirs, None
         if self._old.phase is not Phase.REKEYING:
             self.settle_for_theirs()
 
@@ -50,8 +59,9 @@ class Succession:
         if self._old.phase is not Phase.REKEYING:
             self._give_up(ours, "it was brought down while it was being rekeyed")
             return
-        if self.theirs is not None and ours.lowest_nonce < self.theirs.lowest_nonce:
+        if self.rival is not None and ours.lowest_nonce < self.rival:
             self._give_up(ours, "both sides rekeyed at once; the peer's IKE SA stays")
+            self._old.phase = Phase.ESTABLISHED  # until the peer's is complete
             self.settle_for_theirs()
             return
         if self.theirs is not None:

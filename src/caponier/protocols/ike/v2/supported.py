@@ -69,6 +69,8 @@ NOTIFIES = frozenset(
         NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED,
         NotifyType.REKEY_SA,
         NotifyType.SIGNATURE_HASH_ALGORITHMS,
+        NotifyType.STATE_NOT_FOUND,
+        NotifyType.ADDITIONAL_KEY_EXCHANGE,
         NotifyType.USE_PPK,
         NotifyType.PPK_IDENTITY,
         NotifyType.NO_PPK_AUTH,

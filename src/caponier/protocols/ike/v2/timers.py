@@ -15,6 +15,7 @@ FRESH_SECONDS = 10.0  #: how long the peer may not have read yet that we made a 
 FRESH_RETRY_SECONDS = 1.0  #: how long we wait until we ask it about that one again
 REFUSED_RETRY_SECONDS = 600.0  #: how long we wait after the peer refused a successor for good
 REAUTH_RETRY_SECONDS = 30.0  #: how long we wait after a reauthentication that failed, and up to half as long again
+FOLLOWUP_SECONDS = 60.0  #: how long the peer has for the next of several key exchanges (RFC 9370 section 2.2.4)
 SUCCEEDED_SECONDS = 60.0  #: how long the peer has to delete an IKE SA that was replaced
 RETIRED_SECONDS = 5.0  #: how long we receive on a Child SA that was replaced: for packets that are still under way
 LINGER_SECONDS = 30.0  #: how long the answer to a peer's Delete is kept for its retransmissions
@@ -36,6 +37,7 @@ class Timer(Enum):
     REAUTH = "reauth"  #: When to authenticate anew, or to end an IKE SA whose peer did not (RFC 4478).
     SUCCEEDED = "succeeded"  #: When to delete an IKE SA that was replaced and that the peer was to delete.
     RETIRED = "retired"  #: When to stop receiving on Child SAs that were replaced.
+    FOLLOWUP = "followup"  #: When to give up exchanges whose next key exchange does not come (RFC 9370 section 2.2.4).
     LINGER = "linger"  #: When to forget a closed SA and its last answer (RFC 7296 section 2.1).
 
 

@@ -6,7 +6,8 @@ IKE SA (section 1.3.2) is in :mod:`.rekey_ike`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from caponier.errors import (
     CaponierError,
     InvalidKe,
     PeerRejected,
+    TemporaryFailure,
     UnexpectedMessage,
     WireError,
 )
@@ -47,9 +49,10 @@ from caponier.protocols.ike.v2.child_sa import (
     require_room,
     require_way,
 )
-from caponier.protocols.ike.v2.exchanges import configuration
+from caponier.protocols.ike.v2.exchanges import configuration, followup
 from caponier.protocols.ike.v2.exchanges.auth import accept_reply, answer_payloads, decline
 from caponier.protocols.ike.v2.exchanges.init import NONCE_LENGTH, groups_of, require_nonce
+from caponier.protocols.ike.v2.followups import Followup
 from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.lanes import Exchange
 from caponier.protocols.ike.v2.steps import InboundSpi, Step, allocate_spi, request
@@ -172,14 +175,43 @@ def _conclude(
         agreement = accept_reply(sa, reply, wanted.connection, wanted.policy, wanted.offered)
         nr = reply.one(Nonce).data
         require_nonce(nr, sa.protector.suite)
-        with _shared(agreement, wanted.pair, wanted.group, reply) or nullcontext() as shared:
+        with (
+            _shared(agreement, wanted.pair, wanted.group, reply) or nullcontext() as shared,
+            (yield from _follow_up(sa, wanted, agreement, nr, reply)) as further,
+        ):
             record = yield from install(
-                sa, peer, agreement, spi, wanted.ni, nr, is_requester=True, shared=shared, replaced=wanted.replaced
+                sa,
+                peer,
+                agreement,
+                spi,
+                wanted.ni,
+                nr,
+                is_requester=True,
+                shared=shared,
+                further=further,
+                replaced=wanted.replaced,
             )
+    except TemporaryFailure:
+        raise
     except CaponierError:
         decline(sa, spi, reply)
         raise
     return Replacement(record, min(wanted.ni, nr))
+
+
+def _follow_up(sa: IkeSa, wanted: CreateChildRequest, agreement: Agreement, nr: bytes, reply: Message) -> Step[Secret]:
+    """The additional key exchanges, unless the peer's replacement of the same Child SA goes first."""
+    methods, old = child_suite(agreement.proposal).additional_methods, wanted.replaced
+    if not methods:
+        return Secret(b"")
+    if old is None:
+        return (yield from followup.initiate(sa, wanted.connection, methods, reply))
+    is_lost = old.rival is not None and min(wanted.ni, nr) < old.rival
+    old.is_following_up = True
+    try:
+        return (yield from followup.initiate(sa, wanted.connection, methods, reply, is_lost=is_lost))
+    finally:
+        old.is_following_up = False
 
 
 def _shared(agreement: Agreement, pair: KeyPair | None, group: KeyExchangeId | None, message: Message) -> Secret | None:
@@ -206,7 +238,7 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     """
     require_room(sa)
     accepted = {each.name: each.proposals for each in sa.require_connection(_proven(sa)).children}
-    answer, _ = yield from accept_child(sa, message, accepted)
+    answer, _ = yield from accept_child(sa, message, accepted, lambda _: None)
     return answer
 
 
@@ -214,15 +246,20 @@ def accept_child(
     sa: IkeSa,
     message: Message,
     accepted: Mapping[str, tuple[Proposal, ...]],
+    installed: Callable[[ChildRecord], None],
     replaced: ChildRecord | None = None,
-) -> Step[tuple[Answer, Replacement]]:
-    """Choose, install, answer.
+) -> Step[tuple[Answer, bytes]]:
+    """Choose, install, answer; where further key exchanges were agreed on, install after the last of them.
 
     Args:
         sa: the IKE SA.
         message: the peer's request.
         accepted: what we accept for each policy that it may be for, by its name.
+        installed: is told of the new Child SA.
         replaced: the Child SA that the new one is to replace.
+
+    Returns:
+        The answer, and the lower one of the two nonces.
 
     Raises:
         NegotiationFailed: nothing in common.
@@ -235,15 +272,44 @@ def accept_child(
     require_nonce(ni, sa.protector.suite)
     configured = yield from configuration.answer(sa, connection, message)
     agreement = choose(sa.internal.applied(connection), offered, wish, accepted)
+    methods = child_suite(agreement.proposal).additional_methods
+    if methods:
+        sa.followups.require_room()
     payloads, shared = _answer_key_exchange(sa, agreement, message)
-    nr = sa.host.rng(NONCE_LENGTH)
+    nr, secret = sa.host.rng(NONCE_LENGTH), shared or Secret(b"")
     protocol = agreement.policy.protocol
-    with shared or nullcontext() as secret, (yield from allocate_spi(protocol, sa.give_back)) as spi:
-        record = yield from install(
-            sa, peer, agreement, spi, ni, nr, is_requester=False, shared=secret, replaced=replaced
-        )
-        answer = Answer((*configured, *answer_payloads(agreement, spi, Nonce(nr), *payloads)))
-        return answer, Replacement(record, min(ni, nr))
+    spi = yield from allocate_spi(protocol, sa.give_back)
+
+    def finish(further: Secret) -> Step[Answer]:
+        with secret, spi:
+            _require_replaceable(sa, replaced)
+            record = yield from install(
+                sa, peer, agreement, spi, ni, nr, is_requester=False, shared=secret, further=further, replaced=replaced
+            )
+            installed(record)
+            return Answer()
+
+    def abandon() -> None:
+        with secret, spi:
+            if replaced is not None:
+                replaced.rival = None
+
+    answer = (*configured, *answer_payloads(agreement, spi, Nonce(nr), *payloads))
+    if methods:
+        link = followup.announce(sa, Followup(deque(methods), finish, abandon))
+        return Answer((*answer, link)), min(ni, nr)
+    yield from finish(Secret(b""))
+    return Answer(answer), min(ni, nr)
+
+
+def _require_replaceable(sa: IkeSa, replaced: ChildRecord | None) -> None:
+    """Require that what is to be replaced is there still; key exchanges take their time.
+
+    Raises:
+        TemporaryFailure: it is about to go, or has been replaced.
+    """
+    if replaced is not None and not (replaced.is_current and replaced in sa.children):
+        raise TemporaryFailure("the Child SA that the peer rekeys is about to go")
 
 
 def _answer_key_exchange(

@@ -33,6 +33,8 @@ from caponier.protocols.ike.v2.timers import (
 if TYPE_CHECKING:
     from caponier.protocols.ike.v2.ike_sa import IkeSa
 
+_NOT_NOW = (NotifyType.TEMPORARY_FAILURE, NotifyType.STATE_NOT_FOUND)
+
 
 def rekey_child(sa: IkeSa, old: ChildRecord) -> Exchange:
     """Replace a Child SA; does nothing where the peer was faster."""
@@ -68,22 +70,23 @@ def _conclude(sa: IkeSa, old: ChildRecord, made: Replacement) -> None:
             sa.requests.enqueue(delete_child_sa(sa, old, "rekeyed"))
 
 
-def is_redundant(ours: Replacement, theirs: Replacement) -> bool:
-    """Whether of two replacements ours goes: "the SA created with the lowest of the four nonces ... SHOULD be closed by
+def is_redundant(ours: Replacement, rival: bytes) -> bool:
+    """Whether of two replacements ours goes, by the lowest nonce of the rival exchange: "the SA created with the lowest of the four nonces ... SHOULD be closed by
     the endpoint that created it" (section 2.8.1)."""
-    return ours.lowest_nonce < theirs.lowest_nonce
+    return ours.lowest_nonce < rival
 
 
 def _failed(sa: IkeSa, old: ChildRecord, error: CaponierError) -> None:
     """What "not now" and "there is none" mean (section 2.25.1), where the peer has not replaced it itself."""
     notify = error.notify if isinstance(error, PeerRejected) else None
-    if notify not in (NotifyType.TEMPORARY_FAILURE, NotifyType.CHILD_SA_NOT_FOUND):
+    is_later = notify in _NOT_NOW or isinstance(error, TemporaryFailure)
+    if not is_later and notify != NotifyType.CHILD_SA_NOT_FOUND:
         sa.exchange_failed(error, child=old.child.name)
         if old.is_current and old in sa.children:
             sa.children.rekey_later(old, REFUSED_RETRY_SECONDS)
     elif not (old.is_current and old in sa.children):
         return
-    elif notify == NotifyType.TEMPORARY_FAILURE:
+    elif is_later:
         sa.children.rekey_later(old, REKEY_RETRY_SECONDS)
     elif sa.now < old.since + FRESH_SECONDS:
         sa.children.rekey_later(old, FRESH_RETRY_SECONDS)  # our answer that made it may still be on its way to the peer
@@ -102,11 +105,15 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     """
     old = _named(sa, message)
     require_room(sa, is_rekeying=True)
+    if old.is_following_up:  # RFC 9370 section 2.2.4
+        raise TemporaryFailure("the peer rekeys a Child SA, and our own exchange for that goes on")
     policy = sa.children.policy_of(old)
-    answer, theirs = yield from accept_child(sa, message, {policy.name: policy.proposals}, old)
-    old.successor = theirs.record
-    if old.is_rekeying:
-        old.rival = theirs
+
+    def installed(record: ChildRecord) -> None:
+        old.successor = record
+
+    answer, lowest_nonce = yield from accept_child(sa, message, {policy.name: policy.proposals}, installed, old)
+    old.rival = lowest_nonce
     return answer
 
 

@@ -11,6 +11,7 @@ began that.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -29,14 +30,16 @@ from caponier.mechanisms.algorithms.catalog import key_exchange, prf
 from caponier.mechanisms.algorithms.key_exchange import KeyPair
 from caponier.mechanisms.algorithms.suites import IkeSuite
 from caponier.mechanisms.keys.schedule import derive_rekeyed_ike_keys
-from caponier.mechanisms.negotiation.proposals import Proposal, accept, format_proposals, select, with_one_key_exchange
+from caponier.mechanisms.negotiation.proposals import Proposal, accept, format_proposals, select
 from caponier.mechanisms.negotiation.suites import ike_suite
 from caponier.octets import Secret
 from caponier.protocols.ike.events import Role
 from caponier.protocols.ike.messages.message import Message
 from caponier.protocols.ike.messages.payloads import KeyExchange, Nonce, Notify, Payload, SecurityAssociation
+from caponier.protocols.ike.v2.exchanges import followup
 from caponier.protocols.ike.v2.exchanges.init import NONCE_LENGTH, GroupRequired, groups_of, require_nonce
 from caponier.protocols.ike.v2.explain import rejected
+from caponier.protocols.ike.v2.followups import Followup
 from caponier.protocols.ike.v2.host import Answer
 from caponier.protocols.ike.v2.lanes import Exchange
 from caponier.protocols.ike.v2.lifecycle import Phase
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 
 MAX_ATTEMPTS = 4  #: requests with different groups until we give up
 _SPI_OCTETS = 8
+_NOT_NOW = (NotifyType.TEMPORARY_FAILURE, NotifyType.STATE_NOT_FOUND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +117,14 @@ def _without_ours(sa: IkeSa) -> None:
 def _negotiate(sa: IkeSa, connection: Connection) -> Step[Heir]:
     spi = sa.host.fresh_spi()
     offered = tuple(
-        replace(proposal, number=number, spi=spi) for number, proposal in enumerate(_proposals(connection), start=1)
+        replace(proposal, number=number, spi=spi) for number, proposal in enumerate(connection.proposals, start=1)
     )
     group = groups_of(offered)[0]
     for _ in range(MAX_ATTEMPTS):
         ni, pair = sa.host.rng(NONCE_LENGTH), key_exchange(group).generate(sa.host.rng)
         reply = yield from request(RekeyIkeRequest(connection, offered, ni, group, pair))
         if not isinstance(reply, GroupRequired):
-            return _accept(sa, offered, spi, ni, group, pair, reply)
+            return (yield from _accept(sa, offered, spi, ni, group, pair, reply))
         group = reply.group
     raise PeerRejected(
         "CREATE_CHILD_SA: the peer asks for ever new groups",
@@ -137,7 +141,7 @@ def _accept(
     group: KeyExchangeId,
     pair: KeyPair,
     reply: Message,
-) -> Heir:
+) -> Step[Heir]:
     chosen = accept(reply.one(SecurityAssociation).proposals, offered)
     suite, public, nr = ike_suite(chosen), reply.one(KeyExchange), reply.one(Nonce).data
     _require_spi(chosen)
@@ -148,8 +152,24 @@ def _accept(
             field="key exchange method",
             section="RFC 7296 section 1.3.2",
         )
-    with pair.derive_shared(public.public) as shared:
-        return _heir(sa, Role.INITIATOR, suite, shared, (ni, nr), (spi, chosen.spi))
+    with (
+        pair.derive_shared(public.public) as shared,
+        (yield from _follow_up(sa, suite.additional_methods, min(ni, nr), reply)) as further,
+    ):
+        return _heir(sa, Role.INITIATOR, suite, (shared, further), (ni, nr), (spi, chosen.spi))
+
+
+def _follow_up(sa: IkeSa, methods: Sequence[KeyExchangeId], lowest_nonce: bytes, reply: Message) -> Step[Secret]:
+    """The additional key exchanges, unless the peer's successor of the same IKE SA goes first."""
+    connection, succession = sa.connection, sa.succession
+    if not methods or connection is None:
+        return Secret(b"")
+    is_lost = succession.rival is not None and lowest_nonce < succession.rival
+    succession.is_following_up = True
+    try:
+        return (yield from followup.initiate(sa, connection, methods, reply, is_lost=is_lost))
+    finally:
+        succession.is_following_up = False
 
 
 def respond(sa: IkeSa, message: Message) -> Step[Answer]:
@@ -164,11 +184,12 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     connection = sa.connection
     if connection is None:
         raise UnexpectedMessage("the peer has not proved who it is")
-    if sa.phase is Phase.ESTABLISHED and sa.requests.is_running:
-        raise TemporaryFailure("the peer rekeys the IKE SA while a request of ours is out: its answer would be lost")
-    if sa.succession.theirs is not None:
+    _require_quiet(sa)
+    if sa.succession.is_following_up:  # RFC 9370 section 2.2.4
+        raise TemporaryFailure("the peer rekeys the IKE SA, and our own exchange for that goes on")
+    if sa.succession.rival is not None:
         raise TemporaryFailure("the peer rekeys the IKE SA, which has its successor already")
-    chosen = select(message.one(SecurityAssociation).proposals, _proposals(connection))
+    chosen = select(message.one(SecurityAssociation).proposals, connection.proposals)
     _require_spi(chosen)
     suite, public, ni = ike_suite(chosen), message.one(KeyExchange), message.one(Nonce).data
     if public.group != suite.key_exchange:
@@ -176,27 +197,62 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     require_nonce(ni, suite)
     spi, nr = sa.host.fresh_spi(), sa.host.rng(NONCE_LENGTH)
     ours, secret = catalog.respond(suite.key_exchange, sa.host.rng, public.public)
-    with secret as shared:
-        theirs = _heir(sa, Role.RESPONDER, suite, shared, (ni, nr), (chosen.spi, spi))
-    answer = SecurityAssociation((replace(chosen, spi=spi),))
-    payloads = (answer, Nonce(nr), KeyExchange(suite.key_exchange, ours))
-    return Answer(payloads, lambda: sa.succession.offered(theirs))
+
+    def finish(further: Secret) -> Step[Answer]:
+        yield from ()
+        _require_quiet(sa)
+        with secret as shared:
+            theirs = _heir(sa, Role.RESPONDER, suite, (shared, further), (ni, nr), (chosen.spi, spi))
+        return Answer((), lambda: sa.succession.offered(theirs))
+
+    def abandon() -> None:
+        secret.wipe()
+        sa.succession.pending = None
+
+    answer = (SecurityAssociation((replace(chosen, spi=spi),)), Nonce(nr), KeyExchange(suite.key_exchange, ours))
+    if suite.additional:
+        sa.followups.require_room()
+        sa.succession.pending = min(ni, nr)
+        pending = Followup(deque(suite.additional_methods), finish, abandon, rekeys_ike=True)
+        return Answer((*answer, followup.announce(sa, pending)))
+    made = yield from finish(Secret(b""))
+    return replace(made, payloads=answer)
+
+
+def _require_quiet(sa: IkeSa) -> None:
+    """Require that no exchange of ours but the rekeying of the IKE SA is under way (section 2.25.2).
+
+    Raises:
+        TemporaryFailure: one is.
+    """
+    if sa.phase is Phase.ESTABLISHED and sa.requests.is_running:
+        raise TemporaryFailure("the peer rekeys the IKE SA while a request of ours is out: its answer would be lost")
 
 
 def _heir(
-    sa: IkeSa, role: Role, suite: IkeSuite, shared: Secret, nonces: tuple[bytes, bytes], spis: tuple[bytes, bytes]
+    sa: IkeSa,
+    role: Role,
+    suite: IkeSuite,
+    secrets: tuple[Secret, Secret],
+    nonces: tuple[bytes, bytes],
+    spis: tuple[bytes, bytes],
 ) -> Heir:
-    """The successor, with its keys (section 2.18). Nonces and SPIs: the new initiator's, then the new responder's."""
+    """The successor, with its keys (section 2.18).
+
+    Args:
+        sa: the old one.
+        role: ours in the exchange.
+        suite: what was negotiated.
+        secrets: of the key exchange, and of the additional ones.
+        nonces: the new initiator's, then the new responder's.
+        spis: the same.
+    """
+    shared, further = secrets
     old = sa.protector
-    keys = derive_rekeyed_ike_keys(suite, prf(old.suite.prf), old.keys.sk_d, shared, *nonces, *spis)
+    keys = derive_rekeyed_ike_keys(suite, prf(old.suite.prf), old.keys.sk_d, shared, *nonces, *spis, further)
     heir = sa.host.succeed(sa, role, spis, suite, keys)
-    heir.quantum = sa.quantum.of_successor(suite.key_exchange)
+    heir.quantum = sa.quantum.of_successor(suite.key_exchange, *suite.additional_methods)
     return Heir(heir, min(nonces))
-
-
-def _proposals(connection: Connection) -> tuple[Proposal, ...]:
-    """What we want of a successor: one key exchange. The additional ones are in SK_d, and so in the new keys, already."""
-    return tuple(dict.fromkeys(replace(with_one_key_exchange(each), number=1) for each in connection.proposals))
 
 
 def _require_spi(chosen: Proposal) -> None:
@@ -208,7 +264,7 @@ def _require_spi(chosen: Proposal) -> None:
 
 def _failed(sa: IkeSa, error: CaponierError) -> None:
     """A successor that cannot be had now is asked for again; the old keys go on."""
-    is_later = isinstance(error, PeerRejected) and error.notify == NotifyType.TEMPORARY_FAILURE
+    is_later = isinstance(error, TemporaryFailure) or (isinstance(error, PeerRejected) and error.notify in _NOT_NOW)
     if not is_later:
         sa.exchange_failed(error)
     if sa.phase is Phase.ESTABLISHED:
