@@ -81,10 +81,18 @@ def conclude(sa: IkeSa, connection: Connection, plain: IkeKeys | None, reply: Me
         return
     if reply.notify(NotifyType.PPK_IDENTITY) is not None:
         sa.quantum = sa.quantum.with_ppk()
+        _forget(plain)
         return
     if connection.ppk is not None and connection.ppk.required:
         raise _failed("the peer goes on without the postquantum preshared key, which is required", connection)
+    _forget(sa.protector.keys)
     sa.protector.keys = plain
+
+
+def _forget(keys: IkeKeys) -> None:
+    """Wipe those keys that are different with and without the PPK; the others are still in use."""
+    for key in (keys.sk_d, keys.sk_pi, keys.sk_pr):
+        key.wipe()
 
 
 def choose(sa: IkeSa, connection: Connection, message: Message, *, is_agreed: bool) -> Authentication:
@@ -102,7 +110,7 @@ def choose(sa: IkeSa, connection: Connection, message: Message, *, is_agreed: bo
     if named is None:
         raise _failed("the peer wants to use a postquantum preshared key, and names none", connection)
     if ppk is not None and ppk.is_called(named.data):
-        mix(sa, ppk)
+        _forget(mix(sa, ppk))
         sa.quantum = sa.quantum.with_ppk()
         return authentication
     without = message.notify(NotifyType.NO_PPK_AUTH)
