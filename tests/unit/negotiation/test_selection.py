@@ -356,7 +356,7 @@ def suites_of(proposal: Proposal) -> list[Suite]:
 def is_sound(suite: dict[TransformType, int]) -> bool:
     aead = suite[TransformType.ENCRYPTION] == EncryptionId.ENCR_CHACHA20_POLY1305
     first, second = suite[TransformType.KEY_EXCHANGE], suite[TransformType.ADDITIONAL_KEY_EXCHANGE_1]
-    return aead == (suite[TransformType.INTEGRITY] == 0) and (first != second or first == 0)
+    return aead == (suite[TransformType.INTEGRITY] == 0) and (second == 0 or first not in (0, second))
 
 
 def written_out(proposal: Proposal) -> Suite:
