@@ -102,7 +102,8 @@ class Host:
         self.spis: set[int] = set()
         self.removed: list[int] = []
         self.moves: list[Path] = []
-        self.ways: list[tuple[IpAddress, IpAddress]] = []  #: between which datagrams can travel, the best first
+        #: between which addresses datagrams can travel, the best first; None for all that the configuration names
+        self.ways: list[tuple[IpAddress, IpAddress]] | None = None
         self.received: Counter[int] = Counter()  # packets, by inbound SPI
         self.looks = 0  # how often they were counted
         self.leases = Leases()
@@ -136,8 +137,9 @@ class Host:
             case MoveChildSa(_, spi_in, path):
                 self.moves.append(path)
                 self.installed[spi_in] = replace(self.installed[spi_in], path=path)
-            case FindPaths(_, remotes):
-                return [pair for pair in self.ways if pair[1] in remotes]
+            case FindPaths(ours, remotes):
+                every = [(each, remote) for remote in remotes for each in ours]
+                return every if self.ways is None else [pair for pair in self.ways if pair[1] in remotes]
             case CountReceived(children):
                 self.looks += 1
                 return sum(self.received[spi_in] for _, spi_in in children if spi_in in self.installed)
