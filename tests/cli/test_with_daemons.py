@@ -113,7 +113,7 @@ def test_status_up_and_down_as_json(both: Pair) -> None:
         same_shape(child["inbound"], schema.Traffic)
         same_shape(answer["connections"][0], schema.ConfiguredConnection)
     assert (sa["connection"], sa["role"], sa["phase"]) == ("office", "initiator", "established")
-    assert (sa["local_address"], sa["remote_address"], sa["remote_port"]) == ("192.0.2.1", "192.0.2.2", 500)
+    assert (sa["local_address"], sa["remote_address"], sa["remote_port"]) == ("192.0.2.1", "192.0.2.2", 4500)
     assert child["protocol"] == "esp"
     down = json.loads(invoke("down", "office", "--json", *control(both)).stdout)
     same_shape(down, schema.Status)
