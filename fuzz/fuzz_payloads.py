@@ -6,7 +6,8 @@ from typing import get_args
 
 from caponier.errors import WireError
 from caponier.mechanisms.negotiation.selectors import TrafficSelector, format_selector
-from caponier.mechanisms.negotiation.spelling import format_proposals, weak_algorithms
+from caponier.mechanisms.negotiation.spelling import format_proposals
+from caponier.mechanisms.negotiation.weakness import weak_algorithms
 from caponier.octets import Reader, Writer
 from caponier.protocols.ike.messages.attributes import read_reply, read_request
 from caponier.protocols.ike.messages.payloads import (

@@ -9,9 +9,9 @@ from caponier.mechanisms.negotiation.spelling import (
     parse_ah_proposal,
     parse_esp_proposal,
     parse_ike_proposal,
-    weak_algorithms,
 )
 from caponier.mechanisms.negotiation.transforms import Proposal
+from caponier.mechanisms.negotiation.weakness import weak_algorithms
 from fuzz.telling import require_told
 
 PROPOSALS = (

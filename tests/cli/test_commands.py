@@ -240,18 +240,29 @@ def test_doi_says_what_rfc_8221_and_rfc_8247_say(keyword: str, guidance: str) ->
         assert row["source"]
 
 
+#: An IKE proposal with room for an algorithm of each kind.
+WITH_WEAK = {
+    "1": "{}-sha256-ecp384",
+    "2": "aes256gcm16-{}-ecp384",
+    "3": "aes256-{}-prfsha384-ecp384",
+    "4": "aes256gcm16-prfsha384-{}",
+}
+
+
 def test_what_doi_calls_weak_needs_a_word(tmp_path: Path) -> None:
     """RFC 8221 and RFC 8247: nothing that is advised against is used unless the operator says so."""
     file = furnish(tmp_path)
     weak = [
-        word
+        (word, WITH_WEAK[row["registry"].split()[2].rstrip(":")])
         for row in rows("transform type")
-        if row["implemented"] and row["keyword"] and _is_refused_for_esp(row["guidance"] or "")
+        if row["implemented"] and row["keyword"] and _is_refused_where_it_can_be_used(row["guidance"] or "")
         for word in row["keyword"].split(", ")
     ]
-    assert weak == ["3des", "md5"]
-    for word in weak:
-        text = GOOD.replace('["aes256gcm16"]', f'["{word}-sha256"]' if word == "3des" else f'["aes128-{word}"]')
+    groups = ["modp1024", "modp1536", "modp1024s160", "modp2048s224", "modp2048s256"]
+    assert [word for word, _ in weak] == ["3des", "prfmd5", "md5", *groups]
+    for word, proposal in weak:
+        text = GOOD.replace("aes256gcm16-prfsha384-ecp384", proposal.format(word))
+        assert text != GOOD
         file.write_text(text)
         done = invoke("check", "--config", str(file))
         assert done.exit_code == 1
@@ -260,9 +271,9 @@ def test_what_doi_calls_weak_needs_a_word(tmp_path: Path) -> None:
         assert invoke("check", "--config", str(file)).exit_code == 0
 
 
-def _is_refused_for_esp(guidance: str) -> bool:
-    """Of guidance that differs, the part for ESP and AH."""
-    return "NOT" in guidance.rpartition("ESP and AH: ")[2]
+def _is_refused_where_it_can_be_used(guidance: str) -> bool:
+    """Of guidance that differs, the part for ESP and AH: what only IKE must not do (no encryption), it cannot."""
+    return "NOT" in guidance.rpartition("ESP and AH: ")[2] and "MUST with" not in guidance
 
 
 def test_doi_of_a_number_and_of_a_word() -> None:
@@ -438,7 +449,7 @@ def sa(**changes: Any) -> schema.IkeSa:
     return usual.model_copy(update=changes)
 
 
-def page(**changes: Any) -> str:
+def page(*, colours: bool = False, **changes: Any) -> str:
     connection = schema.ConfiguredConnection(
         name="office",
         start="boot",
@@ -463,7 +474,9 @@ def page(**changes: Any) -> str:
         plane_drops={"unknown-spi": 5},
         warnings=["something of the [system] is in the way"],
     )
-    console = Console(width=200)
+    console = Console(
+        width=200, force_terminal=colours, color_system="standard" if colours else None, no_color=not colours
+    )
     with console.capture() as captured:
         console.print(status_page.render(usual.model_copy(update=changes)))
     return captured.get()
@@ -485,6 +498,15 @@ def test_the_status_page_shows_everything() -> None:
         "packets dropped outside of SAs: 5 unknown-spi",
     ):
         assert piece in told
+
+
+def test_weak_algorithms_are_shown_in_red() -> None:
+    """RFC 8247 section 2, RFC 8221 section 5: of the IKE SA and of its Child SAs, where there are any."""
+    child = sa().children[0].model_copy(update={"weak": ["3des", "modp1536"]})
+    told = page(ike_sas=[sa(weak=["prfmd5", "modp1024"], children=[child])], colours=True)
+    for piece in ("prfmd5, modp1024", "3des, modp1536"):
+        assert f"\x1b[1;31m{piece}" in told
+    assert "weak" not in page()
 
 
 def test_a_request_that_nobody_answers_is_shown() -> None:

@@ -11,9 +11,10 @@ from caponier.api import schema
 from caponier.daemon import daemon, journal
 from caponier.daemon.config import Place
 from caponier.daemon.engines.base import SaTraffic, Traffic
+from caponier.doi.ikev2 import ProtocolId
 from caponier.errors import CaponierError, NegotiationFailed, PeerRejected
 from caponier.mechanisms.negotiation.leases import Pool
-from caponier.mechanisms.negotiation.proposals import format_proposal
+from caponier.mechanisms.negotiation.proposals import format_proposal, weak_in
 from caponier.mechanisms.negotiation.selectors import format_selector
 from caponier.mechanisms.negotiation.spd import SpdEntry
 from caponier.protocols.ike.events import ChildSaStatus, IkeSaStatus
@@ -157,6 +158,7 @@ def _ike_sa(found: IkeSaStatus, snapshot: daemon.Snapshot) -> schema.IkeSa:
         nat_there=found.nat_there,
         movable=found.is_movable,
         peer_addresses=[str(each) for each in found.peer_addresses],
+        weak=list(weak_in(ProtocolId.IKE, found.suite)),
         quantum_safe=list(found.quantum_safe),
         seconds=snapshot.now - found.since,
         silent_seconds=snapshot.now - found.last_heard,
@@ -179,6 +181,7 @@ def _child_sa(found: ChildSaStatus, snapshot: daemon.Snapshot) -> schema.ChildSa
         local=list(found.local),
         remote=list(found.remote),
         encapsulated=found.encapsulated,
+        weak=list(weak_in(ProtocolId[found.protocol.upper()], found.suite)),
         quantum_safe=list(found.quantum_safe),
         seconds=snapshot.now - found.since,
         inbound=None if carried is None else _traffic(carried.inbound),

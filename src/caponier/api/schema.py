@@ -77,6 +77,7 @@ class ChildSa(Model):
     local: list[str]
     remote: list[str]
     encapsulated: bool
+    weak: list[str] = []  #: of its algorithms those that RFC 8221 or RFC 8247 advises against
     quantum_safe: list[str] = []  #: by what its keys withstand a quantum computer; empty: they do not
     seconds: float  #: since its installation
     inbound: Traffic | None
@@ -104,6 +105,7 @@ class IkeSa(Model):
     nat_there: bool
     movable: bool = False  #: whether both ends may change their addresses (MOBIKE)
     peer_addresses: list[str] = []  #: the peer's further ones, as it tells
+    weak: list[str] = []  #: of its algorithms those that RFC 8221 or RFC 8247 advises against
     quantum_safe: list[str] = []  #: by what the keys of its own messages withstand a quantum computer
     seconds: float  #: since its establishment
     silent_seconds: float  #: since the peer was last heard

@@ -76,6 +76,7 @@ def _ike_sa(sa: IkeSa, attempts: int) -> RenderableType:
         ("path", ", ".join([path, *([f"NAT {nat}"] if nat else []), *(["may move"] if sa.movable else [])])),
         *([("peer also at", ", ".join(sa.peer_addresses))] if sa.peer_addresses else []),
         ("algorithms", sa.suite),
+        *_weak(sa.weak),
         ("quantum-safe", _quantum_safe(sa.quantum_safe)),
         ("identities", f"{sa.local_id} (by {sa.local_auth}) to {sa.remote_id} (by {sa.remote_auth})"),
         *((("internal", f"{', '.join(sa.assigned)} of ours"),) if sa.assigned else ()),
@@ -84,11 +85,11 @@ def _ike_sa(sa: IkeSa, attempts: int) -> RenderableType:
     return Group(facts, *(_child(child) for child in sa.children))
 
 
-def _facts(*rows: tuple[str, str]) -> Table:
+def _facts(*rows: tuple[str, str | Text]) -> Table:
     """Titles and texts; what is in a text is letters, never markup: a peer chooses its identity."""
     table = Table.grid(padding=(0, 2))
     for title, text in rows:
-        table.add_row(f"  {title}", Text(text))
+        table.add_row(f"  {title}", Text(text) if isinstance(text, str) else text)
     return table
 
 
@@ -103,11 +104,17 @@ def _child(child: ChildSa) -> RenderableType:
             "child",
             f"{child.name}, {child.protocol.upper()} {child.mode} {way}, {child.suite}, for {span(child.seconds)}",
         ),
+        *_weak(child.weak),
         ("quantum-safe", _quantum_safe(child.quantum_safe)),
         ("traffic", f"{', '.join(child.local)} to {', '.join(child.remote)}"),
         ("in", f"SPI {child.spi_in:08x}, {_traffic(child.inbound)}"),
         ("out", f"SPI {child.spi_out:08x}, {_traffic(child.outbound)}"),
     )
+
+
+def _weak(keywords: list[str]) -> tuple[tuple[str, Text], ...]:
+    """A red row where there is something that the RFCs advise against."""
+    return (("weak", Text(", ".join(keywords), "bold red")),) if keywords else ()
 
 
 def _quantum_safe(protectors: list[str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -69,6 +70,27 @@ def test_ike_keys(suite: IkeSuite, lengths: tuple[int, ...]) -> None:
     found = (keys.sk_d, keys.sk_ai, keys.sk_ar, keys.sk_ei, keys.sk_er, keys.sk_pi, keys.sk_pr)
     assert tuple(map(len, found)) == lengths
     assert b"".join(key.expose() for key in found) == stream
+
+
+@pytest.mark.parametrize("number", [PrfId.PRF_AES128_XCBC, PrfId.PRF_AES128_CMAC])
+def test_ike_keys_of_prfs_with_fixed_keys(number: PrfId) -> None:
+    """Section 2.14: "only the first 64 bits of Ni and the first 64 bits of Nr are used in calculating SKEYSEED, but all the bits
+    are used for input to the prf+ function"; section 2.18: a rekey's SKEYSEED has them in the data, whole."""
+    function, suite = prf(number), replace(GCM, prf=number)
+    seed = NI + NR + SPI_I + SPI_R
+
+    def stream(skeyseed: bytes) -> bytes:
+        blocks = [function.compute(skeyseed, seed + b"\1")]
+        while len(blocks) < 9:
+            blocks.append(function.compute(skeyseed, blocks[-1] + seed + bytes((len(blocks) + 1,))))
+        return b"".join(blocks)
+
+    keys = derive_ike_keys(suite, Secret(SHARED), NI, NR, SPI_I, SPI_R)
+    wanted = stream(function.compute(NI[:8] + NR[:8], SHARED))
+    assert keys.sk_d.expose() + keys.sk_ei.expose() + keys.sk_er.expose() == wanted[: 16 + 36 + 36]
+    assert keys.sk_pi.expose() + keys.sk_pr.expose() == wanted[88:120]
+    rekeyed = derive_rekeyed_ike_keys(suite, function, keys.sk_d, Secret(SHARED), NI, NR, SPI_I, SPI_R)
+    assert rekeyed.sk_d.expose() == stream(function.compute(keys.sk_d, SHARED + NI + NR))[:16]
 
 
 def test_keys_of_a_rekeyed_ike_sa() -> None:

@@ -32,6 +32,7 @@ from caponier.mechanisms.negotiation.proposals import (
     parse_esp_proposal,
     parse_ike_proposal,
     weak_algorithms,
+    weak_in,
     without_key_exchange,
 )
 
@@ -227,6 +228,22 @@ def test_what_a_peer_may_add_is_shown() -> None:
 def test_weak_algorithms(proposal: Proposal, weak: tuple[tuple[str, str], ...]) -> None:
     """RFC 8247 section 2 for IKE and key exchanges, RFC 8221 sections 5 and 6 for ESP and AH."""
     assert weak_algorithms(proposal) == weak
+
+
+@pytest.mark.parametrize(
+    ("protocol", "suite", "weak"),
+    [
+        (ProtocolId.IKE, "3des-md5-prfmd5-modp1024s160", ("3des", "prfmd5", "md5", "modp1024s160")),
+        (ProtocolId.IKE, "aes256gcm16-prfsha384-x25519-ke1_mlkem768", ()),
+        (ProtocolId.ESP, "3des-sha1-modp1536", ("3des", "modp1536")),
+        (ProtocolId.ESP, "null-sha256-esn", ()),
+        (ProtocolId.AH, "md5", ("md5",)),
+        (ProtocolId.IKE, "", ()),
+    ],
+)
+def test_weak_in_what_was_agreed_on(protocol: ProtocolId, suite: str, weak: tuple[str, ...]) -> None:
+    """RFC 8247 section 2, RFC 8221 sections 5 and 6, of a suite as the status writes it."""
+    assert weak_in(protocol, suite) == weak
 
 
 def test_defaults_are_modern() -> None:

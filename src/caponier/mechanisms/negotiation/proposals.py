@@ -1,7 +1,7 @@
 """Proposals of an SA payload and the choice among them (RFC 7296 sections 2.7 and 3.3).
 
 The public face of this part: what a proposal is (:mod:`.transforms`), how people write it (:mod:`.spelling`), how the
-two sides agree on one (:mod:`.selection`), and the suite of algorithms that comes of it (:mod:`.suites`).
+two sides agree on one (:mod:`.selection`), what of it is weak (:mod:`.weakness`), and the suite of algorithms that comes of it (:mod:`.suites`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from caponier.mechanisms.negotiation.spelling import (
     parse_ah_proposal,
     parse_esp_proposal,
     parse_ike_proposal,
-    weak_algorithms,
 )
 from caponier.mechanisms.negotiation.suites import child_suite, ike_suite
 from caponier.mechanisms.negotiation.transforms import (
@@ -27,6 +26,7 @@ from caponier.mechanisms.negotiation.transforms import (
     without_additional,
     without_key_exchange,
 )
+from caponier.mechanisms.negotiation.weakness import weak_algorithms, weak_in
 
 __all__ = [
     "Attribute",
@@ -38,6 +38,7 @@ __all__ = [
     "format_proposal",
     "format_proposals",
     "weak_algorithms",
+    "weak_in",
     "DEFAULT_IKE_PROPOSALS",
     "DEFAULT_ESP_PROPOSALS",
     "DEFAULT_AH_PROPOSALS",

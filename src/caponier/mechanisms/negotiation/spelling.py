@@ -21,8 +21,7 @@ from caponier.doi.ikev2 import (
     TransformAttributeType,
     TransformType,
 )
-from caponier.doi.keywords import AH_KEYWORDS, TRANSFORM_IDS, AlgorithmName, algorithm, keyword_for
-from caponier.doi.open_enum import OpenEnum
+from caponier.doi.keywords import AH_KEYWORDS, AlgorithmName, algorithm, keyword_for
 from caponier.errors import ConfigError
 from caponier.mechanisms.negotiation.transforms import (
     KEY_EXCHANGES,
@@ -141,33 +140,6 @@ def keyword_of(transform: Transform) -> str:
     word = keyword_for(transform.type, transform.id, transform.key_length)
     others = [attribute for attribute in transform.attributes if attribute.type != TransformAttributeType.KEY_LENGTH]
     return word + "".join(f"+attribute{int(attribute.type)}" for attribute in others)
-
-
-def weak_algorithms(proposal: Proposal) -> tuple[tuple[str, str], ...]:
-    """What of a proposal is advised against.
-
-    Returns:
-        Pairs of the keyword and the guidance: ``("modp1024", "SHOULD NOT (RFC 8247)")``. Everything that RFC 8247
-        (for IKE, and for all key exchanges), RFC 8221 (for ESP and AH) or RFC 9395 calls MUST NOT or SHOULD NOT. For IKE
-        the word of RFC 8221 counts too, where RFC 8247 says nothing against: 3DES, whose blocks of 64 bits are as short there.
-    """
-    found = ((keyword_of(transform), _warning(proposal.protocol, transform)) for transform in proposal.transforms)
-    return tuple((keyword, warning) for keyword, warning in found if warning is not None)
-
-
-def _warning(protocol: ProtocolId, transform: Transform) -> str | None:
-    registry = TRANSFORM_IDS.get(transform.type)
-    if registry is None:
-        return None
-    member = registry(transform.id)
-    by_ike = protocol == ProtocolId.IKE or transform.type in KEY_EXCHANGES
-    return _against(member, "RFC 8247", member.ike if by_ike else None) or _against(member, "RFC 8221", member.esp)
-
-
-def _against(member: OpenEnum, source: str, word: str | None) -> str | None:
-    if word is None or not word.startswith(("MUST NOT", "SHOULD NOT")):
-        return None
-    return f"{word} ({'RFC 9395' if 'RFC 9395' in member.source else source})"
 
 
 def _transforms(text: str, protocol: ProtocolId) -> list[Transform]:

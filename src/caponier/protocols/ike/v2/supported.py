@@ -138,9 +138,9 @@ _SPOKEN: Mapping[type[OpenEnum], frozenset[int]] = MappingProxyType(
 
 
 def _is_spoken(transform_type: TransformType, number: int, key_length: int | None) -> bool:
-    """For IKE or for ESP; AH is negotiated, and nothing carries it yet."""
-    return is_implemented(transform_type, number, key_length) or carries(
-        ProtocolId.ESP, transform_type, number, key_length
+    """For IKE, ESP or AH."""
+    return is_implemented(transform_type, number, key_length) or any(
+        carries(protocol, transform_type, number, key_length) for protocol in (ProtocolId.ESP, ProtocolId.AH)
     )
 
 
