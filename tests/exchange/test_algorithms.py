@@ -15,8 +15,9 @@ from caponier.doi.ikev2 import (
     TransformType,
 )
 from caponier.doi.keywords import KEYWORDS
-from caponier.errors import NoProposalChosen, PeerRejected
-from caponier.mechanisms.algorithms.catalog import is_implemented
+from caponier.errors import NoProposalChosen, PeerRejected, WireError
+from caponier.mechanisms.algorithms.catalog import is_implemented, key_exchange
+from caponier.mechanisms.algorithms.key_exchange import Ecp, Modp, MontgomeryCurve
 from caponier.mechanisms.negotiation.proposals import (
     Attribute,
     Proposal,
@@ -26,6 +27,7 @@ from caponier.mechanisms.negotiation.proposals import (
     parse_ike_proposal,
     select,
 )
+from caponier.protocols.ike.events import IkeSaClosed
 from tests.exchange.suites import SUITES
 from tests.exchange.world import World, assert_tunnel, connection, up
 
@@ -75,6 +77,45 @@ def test_a_whole_life(ike: str) -> None:
     world.run(20)
     assert_tunnel(world)
     assert world.left.sas[0].id != old.id
+
+
+@pytest.mark.parametrize(
+    ("group", "value"),
+    [
+        ("modp2048s256", (2).to_bytes(256)),  # in no subgroup
+        ("modp8192", (1).to_bytes(1024)),
+        ("ecp384bp", bytes(96)),  # on no curve
+        ("x448", bytes(56)),  # of low order
+    ],
+    ids=["modp2048s256", "modp8192", "ecp384bp", "x448"],
+)
+def test_a_public_value_that_must_not_be(monkeypatch: pytest.MonkeyPatch, group: str, value: bytes) -> None:
+    """RFC 6989 section 2.5: in CREATE_CHILD_SA "the Responder MUST reply with an INVALID_SYNTAX error notification and drop the
+    IKE SA"; the peer is at fault, and nothing of it stays."""
+    world = up(esp=f"aes256gcm16-{group}")
+    number = KEYWORDS[group].id
+
+    class Faulty:
+        """Our initiator's half of the key exchange, with another public value."""
+
+        public = value
+
+    monkeypatch.setattr(Modp, "generate", lambda *_: Faulty())
+    monkeypatch.setattr(Ecp, "generate", lambda *_: Faulty())
+    monkeypatch.setattr(MontgomeryCurve, "generate", lambda *_: Faulty())
+    (first,) = world.left.installed
+    world.left.endpoint.rekey_child(ProtocolId.ESP, first, world.now)
+    world.settle()
+    monkeypatch.undo()
+    world.run(600)
+    assert key_exchange(KeyExchangeId(number)).public_length == len(value)
+    for host in (world.left, world.right):
+        assert not host.sas
+        assert not host.installed
+        assert not host.spis
+    (closed,) = world.right.happened(IkeSaClosed)
+    assert isinstance(closed, IkeSaClosed)
+    assert isinstance(closed.error, WireError)
 
 
 def proposal(*changed: Transform, text: str = "aes256-sha256-modp2048") -> Proposal:
