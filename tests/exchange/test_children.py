@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from caponier.doi.ikev2 import ExchangeType, NotifyType
+from caponier.doi.ikev2 import ExchangeType, NotifyType, ProtocolId
 from caponier.errors import EngineError, MisuseError, NoProposalChosen, PeerRejected, TsUnacceptable
 from caponier.protocols.ike.effects import AllocateSpi, Effect, InstallChildSa
 from caponier.protocols.ike.events import ChildSaInstalled, ChildSaRemoved
 from caponier.protocols.ike.messages.message import decode_header
+from caponier.protocols.ike.path import Path
 from caponier.protocols.ike.policy import ChildPolicy, Connection, Limits, Settings
 from tests.exchange.world import Weather, World, assert_tunnel, child, connection, up
 
@@ -191,3 +192,44 @@ def test_what_does_not_exist_cannot_be_asked_for() -> None:
         endpoint.terminate("nothing", 1)
     with pytest.raises(MisuseError):
         endpoint.terminate("office", 1, "nothing")
+
+
+@pytest.mark.parametrize("is_rekeying", [False, True])
+def test_deleted_before_the_answer_came_that_made_it(*, is_rekeying: bool) -> None:
+    """Section 2.3: the two directions are independent, so that the responder's Delete of a Child SA may overtake its answer
+    that made it. Nobody keeps one that the other side does not have."""
+    world = World()
+    world.connect(*both(LAN, VOICE))
+    world.run(1)
+    if not is_rekeying:
+        world.left.endpoint.terminate("office", world.now, "voice")
+        world.settle()
+        world.run(10)
+    before, held = set(world.right.installed), []
+
+    def holding_back(side: str, octets: bytes, path: Path) -> tuple[bytes, Path] | None:
+        header = decode_header(octets)
+        if side == "right" and header.is_response and header.exchange == ExchangeType.CREATE_CHILD_SA and not released:
+            held.append((octets, path))
+            return None
+        return octets, path
+
+    released: list[bool] = []
+    world.middle = holding_back
+    if is_rekeying:
+        spi = next(spi for spi, each in world.left.installed.items() if each.name == "voice")
+        world.left.endpoint.rekey_child(ProtocolId.ESP, spi, world.now)
+        world.settle()
+    else:
+        world.left.endpoint.initiate_child("office", "voice", world.now)
+        world.settle()
+    world.run(0.5)
+    (made,) = set(world.right.installed) - before
+    world.right.endpoint.expire_child(ProtocolId.ESP, made, world.now)
+    world.settle()
+    world.run(0.3)
+    released.append(True)
+    world.run(60)
+    assert held
+    assert_tunnel(world, children=len(world.left.installed))
+    assert made not in world.right.installed

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from typing import TYPE_CHECKING
 
-from caponier.doi.ikev2 import ExchangeType
+from caponier.doi.ikev2 import ExchangeType, ProtocolId
 from caponier.errors import InternalError, NoProposalChosen
 from caponier.protocols.ike.effects import MoveChildSa, RemoveChildSa, RetireChildSa
 from caponier.protocols.ike.events import ChildSaAged, ChildSaInstalled, ChildSaRemoved
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from caponier.protocols.ike.v2.ike_sa import IkeSa
 
 
+_MOST_DELETED_EARLY = 64  #: Child SAs that the peer deleted before we knew them; our own limit
+
+
 class Children:
     """The Child SAs of an IKE SA.
 
@@ -29,11 +32,12 @@ class Children:
         repertoire: the exchanges that make, replace and end them.
     """
 
-    __slots__ = ("_by_spi", "_repertoire", "_retired", "_sa")
+    __slots__ = ("_by_spi", "_deleted_early", "_repertoire", "_retired", "_sa")
 
     def __init__(self, sa: IkeSa, repertoire: Repertoire) -> None:
         self._sa = sa
         self._repertoire = repertoire
+        self._deleted_early: deque[tuple[ProtocolId, int]] = deque(maxlen=_MOST_DELETED_EARLY)  # by outbound SPI
         self._by_spi: dict[int, ChildRecord] = {}  # by our inbound SPI
         self._retired: deque[tuple[float, RemoveChildSa]] = deque()  # until when they receive
 
@@ -216,6 +220,19 @@ class Children:
         ):
             if instants:
                 self._sa.timers.set(timer, min(instants))
+
+    # -- gone before they came
+
+    def deleted_by_peer(self, protocol: ProtocolId, spi_out: int) -> None:
+        """The peer deletes one that we do not have: its answer that made it may still be on its way."""
+        if any(each.type == ExchangeType.CREATE_CHILD_SA for each in self._sa.requests.waiting):
+            self._deleted_early.append((protocol, spi_out))
+        else:
+            self._deleted_early.clear()
+
+    def was_deleted_early(self, protocol: ProtocolId, spi_out: int) -> bool:
+        """Whether the peer has deleted it already, when at last its answer comes that made it."""
+        return (protocol, spi_out) in self._deleted_early
 
     # -- another IKE SA
 

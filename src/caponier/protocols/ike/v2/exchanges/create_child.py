@@ -173,6 +173,7 @@ def _conclude(
 ) -> Step[Replacement]:
     try:
         agreement = accept_reply(sa, reply, wanted.connection, wanted.policy, wanted.offered)
+        _require_alive(sa, agreement)
         nr = reply.one(Nonce).data
         require_nonce(nr, sa.protector.suite)
         with (
@@ -212,6 +213,21 @@ def _follow_up(sa: IkeSa, wanted: CreateChildRequest, agreement: Agreement, nr: 
         return (yield from followup.initiate(sa, wanted.connection, methods, reply, is_lost=is_lost))
     finally:
         old.is_following_up = False
+
+
+def _require_alive(sa: IkeSa, agreement: Agreement) -> None:
+    """Require that the peer has not deleted it again: that request may overtake the answer (section 2.25.1 has no word for it).
+
+    Raises:
+        PeerRejected: it has; a rekeying is tried again later.
+    """
+    proposal = agreement.proposal
+    if sa.children.was_deleted_early(proposal.protocol, int.from_bytes(proposal.spi)):
+        raise PeerRejected(
+            "the peer deleted the Child SA before its answer that made it came",
+            notify=int(NotifyType.TEMPORARY_FAILURE),
+            hint="bring it up again if it is still wanted",
+        )
 
 
 def _shared(agreement: Agreement, pair: KeyPair | None, group: KeyExchangeId | None, message: Message) -> Secret | None:

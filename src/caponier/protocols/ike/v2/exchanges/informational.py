@@ -78,6 +78,8 @@ def _remove(sa: IkeSa, delete: Delete) -> list[ChildRecord]:
     found = [
         record for record in sa.children if record.child.protocol == delete.protocol and record.child.spi_out in named
     ]
+    for spi_out in named - {record.child.spi_out for record in found}:
+        sa.children.deleted_by_peer(delete.protocol, spi_out)
     for record in found:
         sa.children.let_go(record, "rekeyed" if record.successor is not None else "the peer deleted the Child SA")
     return found
