@@ -289,6 +289,20 @@ def _is_quiet(sa: IkeSa) -> bool:
 
 def afterwards(town: Town) -> list[str]:
     """All connections can be brought up, and then down: nothing at all is left of them."""
+    for _ in range(3):  # a Child SA may reach its hard limit just then
+        _bring_up(town)
+        missing = _missing(town)
+        if not missing:
+            break
+    wrong = missing + disagreements(town) + leaks(town)
+    for member in town.members:
+        member.endpoint.shut_down(town.now)
+        member.settle()
+    town.run(200)
+    return wrong + [f"{member.name}: {each}" for member in town.members for each in _remains(member)]
+
+
+def _bring_up(town: Town) -> None:
     for member in town.members:
         for name, peer in member.peers.items():
             if peer.gateway is None:
@@ -296,20 +310,18 @@ def afterwards(town: Town) -> list[str]:
                 member.settle()
                 town.run(3)
     rest(town)
-    missing = [
+
+
+def _missing(town: Town) -> list[str]:
+    if town.settings.limits != Limits():
+        return []  # Child SAs that were made twice may leave no room for the other policy
+    return [
         f"{member.name}: {name} has no Child SA {policy}"
         for member in town.members
         for name in member.wanted
         for policy in ("lan", "voice")
-        if town.settings.limits == Limits()  # else Child SAs made twice may leave no room for the other policy
-        and not any((each.connection, each.name) == (name, policy) for each in member.host.installed.values())
+        if not any((each.connection, each.name) == (name, policy) for each in member.host.installed.values())
     ]
-    wrong = missing + disagreements(town) + leaks(town)
-    for member in town.members:
-        member.endpoint.shut_down(town.now)
-        member.settle()
-    town.run(200)
-    return wrong + [f"{member.name}: {each}" for member in town.members for each in _remains(member)]
 
 
 def _remains(member: Member) -> list[str]:
