@@ -19,7 +19,7 @@ from itertools import combinations
 from caponier.errors import CaponierError, EngineError
 from caponier.mechanisms.authentication.identity import parse_identity, parse_identity_pattern
 from caponier.mechanisms.negotiation.proposals import parse_ike_proposal
-from caponier.protocols.ike.effects import AllocateSpi, Effect, InstallChildSa
+from caponier.protocols.ike.effects import AllocateSpi, Effect, FindPaths, InstallChildSa
 from caponier.protocols.ike.endpoint import Endpoint
 from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
 from caponier.protocols.ike.policy import (
@@ -132,6 +132,8 @@ class Member:
         while busy:
             busy = False
             while (effect := self.endpoint.next_effect()) is not None:
+                if isinstance(effect, FindPaths):
+                    self.host.ways = [(self.address, remote) for remote in effect.remotes]
                 result = self.host.perform(effect)
                 at = self.town.now + self.town.random.uniform(0, self.trouble.slowness)
                 self.unfinished.append((at, effect, result))
