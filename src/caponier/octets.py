@@ -20,17 +20,18 @@ class Reader:
         what: the name of the structure, for error messages ("KE payload").
     """
 
-    __slots__ = ("_octets", "_position", "what")
+    __slots__ = ("_end", "_octets", "_position", "what")
 
     def __init__(self, octets: bytes | bytearray | memoryview, what: str = "message") -> None:
-        self._octets = memoryview(octets)
+        self._octets = bytes(octets)  # a copy of a part costs less than a view of it: parts are short
         self._position = 0
+        self._end = len(self._octets)
         self.what = what
 
     @property
     def remaining(self) -> int:
         """Octets that are left."""
-        return len(self._octets) - self._position
+        return self._end - self._position
 
     @property
     def position(self) -> int:
@@ -51,11 +52,11 @@ class Reader:
 
     def octets(self, count: int, field: str) -> bytes:
         """The next ``count`` octets, as a copy."""
-        return bytes(self._take(count, field))
+        return self._take(count, field)
 
     def rest(self) -> bytes:
         """All octets that are left; may be empty."""
-        return bytes(self._take(self.remaining, "rest"))
+        return self._take(self._end - self._position, "rest")
 
     def sub(self, count: int, what: str) -> Reader:
         """A reader of its own for the next ``count`` octets."""
@@ -67,15 +68,16 @@ class Reader:
         Raises:
             WireError: octets are left over.
         """
-        if self.remaining:
+        if self._position != self._end:
             raise WireError(f"{self.what}: {self.remaining} octets too many")
 
-    def _take(self, count: int, field: str) -> memoryview:
-        if count < 0 or count > self.remaining:
-            raise WireError(f"{self.what}: {field} needs {count} octets, {self.remaining} are left", field=field)
+    def _take(self, count: int, field: str) -> bytes:
         start = self._position
-        self._position += count
-        return self._octets[start : self._position]
+        end = start + count
+        if count < 0 or end > self._end:
+            raise WireError(f"{self.what}: {field} needs {count} octets, {self.remaining} are left", field=field)
+        self._position = end
+        return self._octets[start:end]
 
 
 class Writer:

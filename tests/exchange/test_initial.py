@@ -148,7 +148,9 @@ def test_a_flood_of_strangers_is_bounded() -> None:
         path = Path(RIGHT, 500, ip_address(f"198.51.100.{number % 50 + 1}"), 500)
         world.deliver("right", octets, path)
     assert world.right.endpoint.half_open <= 10
-    assert world.right.endpoint.drops.get("half-open-limit", 0) + world.right.endpoint.drops.get("answer-budget", 0) > 0
+    answers = [decode_message(octets) for side, octets, _ in world.sent if side == "right"]
+    cookies = [answer for answer in answers if answer.notify(NotifyType.COOKIE) is not None]
+    assert len(cookies) == 300 - world.right.endpoint.half_open
 
 
 def test_another_group_is_asked_for_and_given() -> None:

@@ -505,7 +505,7 @@ def test_the_model_sees_what_is_wrong() -> None:
 
     assert found(lambda one, sa: one.host.spis.add(1))
     assert found(lambda one, sa: one.endpoint._by_child.popitem())
-    assert found(lambda one, sa: one.endpoint._sas.clear())
+    assert found(lambda one, sa: one.endpoint._sas.forget(sa))
     assert found(lambda one, sa: one.host.keys.update(dict.fromkeys(one.host.keys, (b"",) * 4)))
     assert found(lambda one, sa: one.endpoint._strangers._half_open.enter(one.address))
     assert found(lambda one, sa: setattr(sa, "phase", Phase.REKEYING))

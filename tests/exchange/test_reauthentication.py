@@ -147,7 +147,8 @@ def test_who_is_not_let_in_any_more_loses_the_old_ike_sa() -> None:
     """That is what reauthentication is for."""
     world = tunnel(1000.0, None)
     changed = connection("right", requirement=PresharedKey(Secret(b"another secret of eight")))
-    world.right.endpoint._connections["office"] = changed
+    world.right.endpoint._connections.remove("office")
+    world.right.endpoint._connections.add(changed)
     world.run(1100)
     assert not world.left.sas
     assert not world.right.sas

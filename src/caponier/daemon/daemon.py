@@ -529,7 +529,7 @@ class Daemon:
 
     def _all_sas(self, connection: str) -> list[IkeSaStatus]:
         """Those that come, stand, or go."""
-        return [sa for sa in self._driver.endpoint.ike_sas() if sa.connection == connection]
+        return list(self._driver.endpoint.ike_sas(connection))
 
     def _is_up(self, connection: Connection, child: str | None) -> bool:
         missing = self._missing(connection)
@@ -541,8 +541,10 @@ class Daemon:
         return {policy.name for policy in connection.children} - there
 
     def _has_sa(self, connection: Connection, child: str | None) -> bool:
+        if child is None:
+            return self._driver.endpoint.has_ike_sa(connection.name)
         sas = self._all_sas(connection.name)
-        return bool(sas) if child is None else any(each.name == child for sa in sas for each in sa.children)
+        return any(each.name == child for sa in sas for each in sa.children)
 
     # -- what happens
 
@@ -637,7 +639,8 @@ class Daemon:
             return
         if connection.start is not Start.ON_DEMAND and not watch.healing.wants(child):
             return  # its packets are held back, and nobody wants it up
-        if not self._all_sas(name):  # else it is under way, and each further packet reports itself again
+        # Where one is there, it is under way, and each further packet reports itself again.
+        if not self._driver.endpoint.has_ike_sa(name):
             self.journal.note("acquired", name, f"a packet wants child {child}")
         self._connect(connection)
 

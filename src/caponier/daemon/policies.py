@@ -77,6 +77,7 @@ class Policies:
         self._guard = guard
         self._entered: dict[str, _Entered] = {}
         self._installed: dict[int, _Installed] = {}  # by inbound SPI
+        self._watched: Counter[tuple[str, str]] = Counter()  # Child SAs whose guard came with them
         self._users: Counter[str] = Counter()  # connections and Child SAs of each interface of its own
 
     def put_first(self, entries: Sequence[SpdEntry]) -> None:
@@ -165,7 +166,17 @@ class Policies:
             return None
         key = (child.connection, _one_of_many(child))
         self._guard.protect(key, child.local, child.remote)
+        self._watched[key] += 1
         return key
+
+    def _stop_watching(self, key: tuple[str, str] | None) -> None:
+        """One Child SA less whose guard came with it; the last one takes it away."""
+        if self._guard is None or key is None:
+            return
+        self._watched[key] -= 1
+        if not self._watched[key]:
+            del self._watched[key]
+            self._guard.release(key)
 
     def owner(self, spi_in: int | None) -> str | None:
         """The connection that a Child SA is of; None where there is no such Child SA."""
@@ -177,9 +188,7 @@ class Policies:
         gone = self._installed.pop(spi_in, None)
         if gone is not None:
             self._routes.remove(gone.routes)
-            still = any(each.guarded == gone.guarded for each in self._installed.values())
-            if self._guard is not None and gone.guarded is not None and not still:
-                self._guard.release(gone.guarded)
+            self._stop_watching(gone.guarded)
         self._engine.remove(protocol, spi_in)
         if gone is not None:
             self._leave_interface(gone.interface)

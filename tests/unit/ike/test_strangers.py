@@ -51,7 +51,7 @@ def test_half_open_is_counted_in_all_and_for_each_origin() -> None:
     half_open = HalfOpen(Limits(half_open=5, half_open_per_address=2, cookie_threshold=3))
     for number in (1, 1, 2):
         half_open.enter(ip_address(f"198.51.100.{number}"))
-    assert half_open.demands_cookie
+    assert half_open.demands_cookie(ip_address("203.0.113.9"))
     assert half_open.refusal(ip_address("198.51.100.1")) == "half-open-limit-per-address"
     assert half_open.refusal(ip_address("198.51.100.2")) is None
     half_open.enter(THERE)
@@ -59,6 +59,16 @@ def test_half_open_is_counted_in_all_and_for_each_origin() -> None:
     assert half_open.refusal(ip_address("198.51.100.2")) == "half-open-limit"
     half_open.leave(ip_address("198.51.100.1"))
     assert half_open.refusal(ip_address("198.51.100.1")) is None
+
+
+def test_a_quarter_of_what_an_address_may_have_is_given_without_a_cookie() -> None:
+    """So that who only pretends to be a peer does not use up all that the peer may have (section 2.6)."""
+    half_open = HalfOpen(Limits(half_open_per_address=8))
+    for _ in range(2):
+        assert not half_open.demands_cookie(THERE)
+        half_open.enter(THERE)
+    assert half_open.demands_cookie(THERE)
+    assert not half_open.demands_cookie(HERE)
 
 
 def test_an_ipv6_host_counts_by_its_network() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -209,24 +210,21 @@ def same(one: Identity, other: Identity) -> bool:
 
     Distinguished names compare by what they say, not by how each attribute's string is encoded (RFC 5280 section 7.1).
     """
-    if one.type != other.type:
-        return False
-    if one.value == other.value:
-        return True
-    match one.type:
+    return one == other or (one.type == other.type and sameness(one) == sameness(other))
+
+
+def sameness(identity: Identity) -> Hashable:
+    """What two identities have in common that are the same, and no others: for an index (see :func:`same`)."""
+    value: Hashable = identity.value
+    match identity.type:
         case IdType.ID_FQDN | IdType.ID_RFC822_ADDR:
-            return one.value.lower() == other.value.lower()  # of ASCII only
+            value = identity.value.lower()  # of ASCII only
         case IdType.ID_DER_ASN1_DN:
-            return _same_name(one.value, other.value)
+            with suppress(ValueError):
+                value = comparable_name(_decode_name(identity.value))
         case _:
-            return False
-
-
-def _same_name(one: bytes, other: bytes) -> bool:
-    try:
-        return comparable_name(_decode_name(one)) == comparable_name(_decode_name(other))
-    except ValueError:
-        return False
+            pass
+    return (identity.type, value)
 
 
 ComparableName = tuple[frozenset[tuple[str, str | bytes]], ...]

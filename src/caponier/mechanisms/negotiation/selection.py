@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 
 from caponier.doi.ikev2 import ProtocolId, TransformType
 from caponier.errors import NoProposalChosen, WireError
@@ -95,8 +96,16 @@ def accept(chosen: Sequence[Proposal], offered: Sequence[Proposal]) -> Proposal:
     return answer
 
 
-def _types(protocol: ProtocolId) -> list[TransformType]:
-    return sorted((*MANDATORY_TYPES.get(protocol, ()), *OPTIONAL_TYPES.get(protocol, ())))
+@cache
+def _types(protocol: ProtocolId) -> tuple[TransformType, ...]:
+    return tuple(sorted((*MANDATORY_TYPES.get(protocol, ()), *OPTIONAL_TYPES.get(protocol, ()))))
+
+
+def _types_in(theirs: Proposal, ours: Proposal) -> list[TransformType]:
+    """Those that decide: a key exchange that both leave out is NONE on both sides (RFC 7296 section 3.3.3)."""
+    there = theirs.types | ours.types
+    there |= frozenset(MANDATORY_TYPES.get(ours.protocol, ()))
+    return [kind for kind in _types(ours.protocol) if kind in there or kind not in KEY_EXCHANGES]
 
 
 def _alternatives(proposal: Proposal, kind: TransformType) -> tuple[Transform, ...]:
@@ -109,7 +118,7 @@ def _alternatives(proposal: Proposal, kind: TransformType) -> tuple[Transform, .
 
 def _in_common(theirs: Proposal, ours: Proposal, kind: TransformType) -> tuple[Transform, ...]:
     wanted = _alternatives(theirs, kind)
-    return tuple(transform for transform in _alternatives(ours, kind) if transform in wanted)
+    return tuple([transform for transform in _alternatives(ours, kind) if transform in wanted])
 
 
 def _common_suite(theirs: Proposal, ours: Proposal) -> tuple[Transform, ...] | None:
@@ -117,7 +126,7 @@ def _common_suite(theirs: Proposal, ours: Proposal) -> tuple[Transform, ...] | N
     if theirs.protocol != ours.protocol or not theirs.types.issubset(kinds):
         return None
     choices: list[tuple[Transform, ...]] = []
-    for kind in kinds:
+    for kind in _types_in(theirs, ours):
         choices.append(_in_common(theirs, ours, kind))
         if not choices[-1]:
             return None

@@ -102,12 +102,12 @@ class Proposal:
 
     def of(self, transform_type: TransformType) -> tuple[Transform, ...]:
         """The transforms of one type, in order of preference."""
-        return tuple(transform for transform in self.transforms if transform.type == transform_type)
+        return tuple([transform for transform in self.transforms if transform.type == transform_type])
 
     @property
     def types(self) -> frozenset[TransformType]:
         """The transform types that it has."""
-        return frozenset(transform.type for transform in self.transforms)
+        return frozenset([transform.type for transform in self.transforms])
 
 
 def without_key_exchange(proposal: Proposal) -> Proposal:

@@ -27,15 +27,15 @@ from caponier.errors import (
     PeerError,
 )
 from caponier.mechanisms.algorithms.suites import IkeSuite
-from caponier.mechanisms.authentication.identity import same
 from caponier.mechanisms.keys.schedule import IkeKeys
-from caponier.mechanisms.negotiation.pad import PadEntry, entries_at
+from caponier.protocols.ike.connections import Connections
 from caponier.protocols.ike.effects import ChildSa, Effect, opposite
 from caponier.protocols.ike.events import Event, IkeSaStatus, Role
 from caponier.protocols.ike.messages.header import Header
 from caponier.protocols.ike.messages.message import decode_header
 from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
 from caponier.protocols.ike.policy import ChildPolicy, Connection, IpAddress, Settings
+from caponier.protocols.ike.sas import IkeSas
 from caponier.protocols.ike.strangers import Strangers
 from caponier.protocols.ike.v2.child_sa import ChildRecord
 from caponier.protocols.ike.v2.exchanges.create_child import create_child
@@ -65,8 +65,8 @@ class Endpoint:
         self.calendar = calendar
         self.former_addresses: dict[str, tuple[IpAddress, ...]] = {}
         self.addresses: frozenset[IpAddress] | None = None
-        self._connections: dict[str, Connection] = {}
-        self._sas: dict[bytes, IkeSa] = {}  #: by our SPI
+        self._connections = Connections()
+        self._sas = IkeSas()
         self._by_child: dict[tuple[ProtocolId, int], IkeSa] = {}  #: by the SPI on which a Child SA receives
         self._agenda: Agenda[IkeSa] = Agenda()
         self._datagrams: list[Datagram | NatKeepalive] = []
@@ -137,19 +137,15 @@ class Endpoint:
         Raises:
             MisuseError: its name is taken, or it has no children.
         """
-        if connection.name in self._connections:
-            raise MisuseError(f"there is a connection named {connection.name} already")
-        if not connection.children:
-            raise MisuseError(f"connection {connection.name} has no children")
-        self._connections[connection.name] = connection
+        self._connections.add(connection)
         self._strangers.forget_refusals()
 
     def remove_connection(self, name: str, now: float) -> None:
         """Forget a connection; its IKE SAs end."""
-        self._connections.pop(name, None)
+        self._connections.remove(name)
         self.former_addresses.pop(name, None)
         self._strangers.forget_refusals()
-        for sa in self._sas_of(name):
+        for sa in self._sas.of(name):
             self._close(sa, "the connection was removed", now)
 
     def initiate(self, connection: str, path: Path, now: float) -> None:
@@ -160,8 +156,8 @@ class Endpoint:
         """
         if self.is_shut_down:
             raise MisuseError("the endpoint is shut down")
-        wanted = self._connection(connection)
-        for sa in self._sas_of(connection):
+        wanted = self._connections.named(connection)
+        for sa in self._sas.of(connection):
             if sa.phase in (Phase.ESTABLISHED, Phase.REKEYING):
                 self._add_missing_children(sa, wanted, now)
                 return
@@ -175,8 +171,8 @@ class Endpoint:
         Raises:
             MisuseError: no such connection or child, or it is not established.
         """
-        policy = self._policy(connection, child)
-        sa = next((sa for sa in self._sas_of(connection) if sa.phase is Phase.ESTABLISHED), None)
+        policy = self._connections.policy(connection, child)
+        sa = next((sa for sa in self._sas.first_of(connection) if sa.phase is Phase.ESTABLISHED), None)
         if sa is None:
             raise MisuseError(f"connection {connection} is not established")
         sa.now = now
@@ -190,12 +186,12 @@ class Endpoint:
             MisuseError: no such connection or child.
         """
         if child is None:
-            self._connection(connection)
-            for sa in self._sas_of(connection):
+            self._connections.named(connection)
+            for sa in self._sas.of(connection):
                 self._close(sa, "asked for", now)
             return
-        self._policy(connection, child)
-        for sa in self._sas_of(connection):
+        self._connections.policy(connection, child)
+        for sa in self._sas.of(connection):
             sa.now = now
             for record in [each for each in sa.children if each.child.name == child]:
                 sa.children.delete(record, "asked for")
@@ -234,8 +230,8 @@ class Endpoint:
         Raises:
             MisuseError: no such connection.
         """
-        self._connection(connection)
-        for sa in self._sas_of(connection):
+        self._connections.named(connection)
+        for sa in self._sas.of(connection):
             sa.now = max(sa.now, now)
             sa.rekey()
             self._note(sa)
@@ -264,17 +260,22 @@ class Endpoint:
     def shut_down(self, now: float) -> None:
         """End all IKE SAs and tell the peers; :attr:`is_idle` says when that is done."""
         self.is_shut_down = True
-        for sa in tuple(self._sas.values()):
+        for sa in self._sas.values():
             self._close(sa, "shutting down", now)
 
     @property
     def is_idle(self) -> bool:
         """Whether no IKE SA is left, save closed ones that linger for a peer's retransmission."""
-        return all(sa.phase is Phase.CLOSED for sa in self._sas.values()) and not self._waiting
+        return not self._sas.living and not self._waiting
 
-    def ike_sas(self) -> tuple[IkeSaStatus, ...]:
-        """All IKE SAs that are there, the oldest first."""
-        return tuple(sa.status() for sa in self._sas.values() if sa.phase is not Phase.CLOSED)
+    def ike_sas(self, connection: str | None = None) -> tuple[IkeSaStatus, ...]:
+        """The IKE SAs of a connection, or all that are there; the oldest first."""
+        sas = self._sas.values() if connection is None else self._sas.of(connection)
+        return tuple(sa.status() for sa in sas if sa.phase is not Phase.CLOSED)
+
+    def has_ike_sa(self, connection: str) -> bool:
+        """Whether an IKE SA of a connection comes, stands or goes."""
+        return next(self._sas.first_of(connection), None) is not None
 
     @property
     def half_open(self) -> int:
@@ -290,7 +291,7 @@ class Endpoint:
 
     def _receive_further(self, octets: bytes, header: Header, path: Path, now: float) -> None:
         ours, theirs = (header.spi_r, header.spi_i) if header.is_initiator else (header.spi_i, header.spi_r)
-        sa = self._sas.get(ours)
+        sa = self._sas.find(ours)
         if sa is None or (sa.remote_spi not in (theirs, NO_SPI)) or sa.role is _role(header):
             raise InvalidIkeSpi(f"no IKE SA of ours has the SPIs {header.spi_i.hex()} and {header.spi_r.hex()}")
         try:
@@ -305,15 +306,10 @@ class Endpoint:
         return len(self._sas)
 
     def candidates(self, path: Path) -> tuple[Connection, ...]:
-        entries = [
-            PadEntry(each.remote.identity, each.remote.addresses, each)
-            for each in self._connections.values()
-            if not each.local.addresses or path.local in each.local.addresses
-        ]
-        return tuple(entry.peer for entry in entries_at(entries, path.remote))
+        return self._connections.at(path)
 
     def enter(self, sa: IkeSa) -> None:
-        self._sas[sa.local_spi] = sa
+        self._sas.enter(sa)
         self._note(sa)
 
     # -- what IKE SAs need (host.Host)
@@ -335,12 +331,12 @@ class Endpoint:
         return sa
 
     def reauthenticate(self, old: IkeSa) -> None:
-        connection = self._connection(old.connection_name or "")
+        connection = self._connections.named(old.connection_name or "")
         port = self.settings.ports.ike
         self._start(connection, Path(old.path.local, port, old.path.remote, port), old.now, old=old)
 
     def twin(self, sa: IkeSa, name: str) -> ChildRecord | None:
-        twins = (record for other in self._with_same_peer(sa) for record in other.children)
+        twins = (record for other in self._sas.with_same_peer(sa) for record in other.children)
         return next((each for each in twins if each.child.name == name and each.is_current), None)
 
     def keeps(self, sa: IkeSa, record: ChildRecord, reason: str) -> bool:
@@ -356,15 +352,20 @@ class Endpoint:
     def touched(self, sa: IkeSa) -> None:
         self._note(sa)
 
+    def sa_identified(self, sa: IkeSa) -> None:
+        self._sas.learn(sa)
+
     def sa_established(self, sa: IkeSa) -> None:
+        self._sas.learn(sa)
         self._strangers.is_known(sa)
         self._resolve_duplicate(sa)
 
     def sa_closed(self, sa: IkeSa) -> None:
+        self._sas.close(sa)
         self._strangers.is_known(sa)
 
     def supersede(self, sa: IkeSa) -> None:
-        for other in self._with_same_peer(sa):
+        for other in self._sas.with_same_peer(sa):
             if _overlap(sa, other):
                 continue  # made by the peer as it is now, while INITIAL_CONTACT was on its way
             other.now = sa.now
@@ -373,7 +374,7 @@ class Endpoint:
 
     def has_peer(self, sa: IkeSa) -> bool:
         name = sa.connection_name
-        return any(other is not sa for other in self._sas_of(name or "") if other.phase in _LIVE)
+        return any(other is not sa for other in self._sas.first_of(name or "") if other.phase in _LIVE)
 
     def child_installed(self, sa: IkeSa, child: ChildSa) -> None:
         self._by_child[child.protocol, child.spi_in] = sa
@@ -388,7 +389,7 @@ class Endpoint:
         at = sa.timers.next()
         self._agenda.enter(sa, at)
         if at is None and sa.phase is Phase.CLOSED:
-            self._sas.pop(sa.local_spi, None)
+            self._sas.forget(sa)
 
     def _start(self, connection: Connection, path: Path, now: float, *, old: IkeSa | None = None) -> None:
         sa = IkeSa(
@@ -401,7 +402,7 @@ class Endpoint:
             candidates=(connection,),
             now=now,
         )
-        self._sas[sa.spi_i] = sa
+        self._sas.enter(sa)
         sa.requests.enqueue(connect(sa, connection) if old is None else reauthenticate(sa, connection, old))
         self._note(sa)
 
@@ -449,7 +450,7 @@ class Endpoint:
         RFC 7296 leaves this open; both ends come to the same choice. The initiator of the other one deletes it; its
         responder waits a little for that, since the two may not agree on what "at the same time" was.
         """
-        for other in self._with_same_peer(sa):
+        for other in self._sas.with_same_peer(sa):
             if not _overlap(sa, other) or other.phase is not Phase.ESTABLISHED:
                 continue
             surplus = max(sa, other, key=lambda each: each.spi_i)
@@ -457,35 +458,6 @@ class Endpoint:
             grace = 0.0 if surplus.role is Role.INITIATOR else SURPLUS_SECONDS
             surplus.timers.set(Timer.SURPLUS, sa.now + grace)
             self._note(surplus)
-
-    def _with_same_peer(self, sa: IkeSa) -> list[IkeSa]:
-        peer = sa.peer
-        if peer is None:
-            return []
-        return [
-            other
-            for other in self._sas_of(sa.connection_name or "")
-            if other is not sa and other.peer is not None and same(other.peer.identity, peer.identity)
-        ]
-
-    def _sas_of(self, connection: str) -> list[IkeSa]:
-        return [
-            sa
-            for sa in self._sas.values()
-            if sa.connection is not None and sa.connection.name == connection and sa.phase is not Phase.CLOSED
-        ]
-
-    def _connection(self, name: str) -> Connection:
-        found = self._connections.get(name)
-        if found is None:
-            raise MisuseError(f"there is no connection named {name}")
-        return found
-
-    def _policy(self, connection: str, child: str) -> ChildPolicy:
-        for policy in self._connection(connection).children:
-            if policy.name == child:
-                return policy
-        raise MisuseError(f"connection {connection} has no child named {child}")
 
     def fresh_spi(self) -> bytes:
         """An SPI that is neither zero nor in use."""

@@ -3,7 +3,9 @@
 Theory of operation. Until a peer has authenticated itself, anybody may be behind its messages, so all that is done for
 it is bounded: the IKE SAs that are half-open, in all and for each address; cookies that are demanded when there are many;
 refusals that are kept; answers that are sent in clear. A message goes through the cheap questions first: whether it came
-before, whether it is well-formed, whether there is room, whether its sender is where it says. Only then is a key made.
+before, whether there is room, whether its sender is where it says; only then whether it is well-formed, and only then is a
+key made. What one stranger uses up must not be missing for another: cookies have no budget, refusals have one of their own,
+and once that is spent a cookie is demanded before anything is refused.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from caponier.mechanisms.keys.schedule import derive_ike_keys
 from caponier.octets import Reader
 from caponier.protocols.ike.events import DatagramDropped, NegotiationFailed, Role
 from caponier.protocols.ike.messages.header import Header
-from caponier.protocols.ike.messages.message import Message, decode_message, encode_message
-from caponier.protocols.ike.messages.payloads import Nonce, Notify, Payload
+from caponier.protocols.ike.messages.message import decode_beginning, decode_message, encode_message
+from caponier.protocols.ike.messages.payloads import Notify
 from caponier.protocols.ike.messages.rules import check
 from caponier.protocols.ike.path import Datagram, Path
 from caponier.protocols.ike.v2.cookies import CookieJar
@@ -63,14 +65,26 @@ class Strangers:
         home: the endpoint.
     """
 
-    __slots__ = ("_budget", "_cookies", "_drops", "_embryos", "_half_open", "_home", "_refusals")
+    __slots__ = (
+        "_alarms",
+        "_cookies",
+        "_drops",
+        "_embryos",
+        "_firsts",
+        "_half_open",
+        "_home",
+        "_refusals",
+        "_refusing",
+    )
 
     def __init__(self, home: Home) -> None:
         self._home = home
         self._half_open = HalfOpen(home.settings.limits)
         self._embryos: dict[bytes, IkeSa] = {}  # half-open IKE SAs by the digest of their first request
+        self._firsts: dict[bytes, bytes] = {}  # those digests, by our SPI
         self._cookies = CookieJar(home.rng)
-        self._budget = AnswerBudget()
+        self._refusing = AnswerBudget()  # of IKE_SA_INIT requests
+        self._alarms = AnswerBudget()  # about messages that belong to no IKE SA, or to no version of ours
         self._refusals = Refusals()
         self._drops: Counter[str] = Counter()
 
@@ -100,14 +114,17 @@ class Strangers:
             return
         refused = self._refusals.find(path, octets)
         if refused is not None:
-            self._send(refused, path, now)
+            self._send_if(self._refusing, refused, path, now)
             return
-        message = decode_message(octets)
-        check(message)
         if self._home.is_shut_down:
             raise UnexpectedMessage("we are shutting down")
-        if self._admit(message, path, now):
-            self._respond(octets, message, path, now)
+        refusal = self._full(path)
+        if refusal is not None:
+            self._count(refusal, path, f"{self._half_open.total} half-open IKE SAs")
+        elif not self._demands_cookie(path, now):
+            self._respond(octets, header, path, now)
+        elif self._has_cookie(octets, header, path, now):
+            self._respond(octets, header, path, now, is_reachable=True)
 
     def dismiss(self, error: PeerError, octets: bytes, path: Path, now: float) -> None:
         """Count a datagram that leads to nothing; a few kinds are answered (sections 2.5 and 2.21.4)."""
@@ -120,12 +137,14 @@ class Strangers:
         except PeerError:
             return
         if not header.is_response:
-            self._answer(header, (decided.notify,), path, now)
+            self._send_if(self._alarms, _in_clear(header, decided.notify), path, now)
 
     def is_known(self, sa: IkeSa) -> None:
         """The SA is no longer half-open: its peer has authenticated itself, or it is closed."""
-        digest = _digest(sa.init_received)
-        if self._embryos.get(digest) is sa:  # a repetition of its first request may have begun another one since
+        digest = self._firsts.pop(sa.spi_r, None) if sa.role is Role.RESPONDER else None
+        if (
+            digest is not None
+        ):  # else it is not half-open; a repetition of its first request may have begun another one since
             del self._embryos[digest]
             self._half_open.leave(sa.origin)
 
@@ -135,26 +154,36 @@ class Strangers:
 
     # -- the inside
 
-    def _admit(self, message: Message, path: Path, now: float) -> bool:
-        """Whether there is room for one more stranger; if need be it has to bring a cookie first."""
-        refusal = self._half_open.refusal(path.remote)
+    def _full(self, path: Path) -> str | None:
+        """Why there is no room for one more stranger; None when there is."""
         established = self._home.sa_count - self._half_open.total
-        if refusal is None and established >= self._home.settings.limits.ike_sas:
-            refusal = "ike-sa-limit"
-        if refusal is not None:
-            self._count(refusal, path, f"{self._half_open.total} half-open IKE SAs")
-            return False
-        if not self._half_open.demands_cookie:
+        if established >= self._home.settings.limits.ike_sas:
+            return "ike-sa-limit"
+        return self._half_open.refusal(path.remote)
+
+    def _demands_cookie(self, path: Path, now: float) -> bool:
+        """Whether a stranger has to show first that it is where it says: so many are half-open, or were refused lately."""
+        return self._half_open.demands_cookie(path.remote) or self._refusing.is_spent(now)
+
+    def _has_cookie(self, octets: bytes, header: Header, path: Path, now: float) -> bool:
+        """Whether a request brings the right cookie; if not, it gets one (section 2.6).
+
+        No other payload is looked into. The answer is never longer than the request, so that it makes no flood larger, and no
+        budget that a flood could use up stands between an honest peer and its cookie.
+        """
+        cookie, ni = decode_beginning(octets, header)
+        if cookie is not None and self._cookies.recognizes(cookie, ni, path.remote, header.spi_i, now):
             return True
-        ni, cookie = message.one(Nonce).data, message.notify(NotifyType.COOKIE)
-        if cookie is not None and self._cookies.recognizes(cookie.data, ni, path.remote, message.spi_i, now):
-            return True
-        baked = self._cookies.bake(ni, path.remote, message.spi_i, now)
-        self._answer(message.header, (Notify(NotifyType.COOKIE, data=baked),), path, now)
+        baked = self._cookies.bake(ni, path.remote, header.spi_i, now)
+        answer = _in_clear(header, Notify(NotifyType.COOKIE, data=baked))
+        if len(answer) > len(octets):
+            raise UnexpectedMessage("an IKE_SA_INIT request that has no room for what it must have")
+        self._home.send(Datagram(answer, path))
         return False
 
-    def _respond(self, octets: bytes, message: Message, path: Path, now: float) -> None:
-        home = self._home
+    def _respond(self, octets: bytes, header: Header, path: Path, now: float, *, is_reachable: bool = False) -> None:
+        message, home = decode_message(octets, header), self._home
+        check(message)
         sa = IkeSa(
             home,
             REPERTOIRE,
@@ -168,7 +197,7 @@ class Strangers:
         try:
             answer = init.respond(sa, message)
         except PeerError as error:
-            self._refuse(octets, message.header, sa, error, now)
+            self._refuse(octets, header, sa, error, now, is_reachable=is_reachable)
             return
         sa.candidates, sa.init_result, sa.nat, sa.init_received = answer.candidates, answer.result, answer.nat, octets
         with answer.shared as shared:
@@ -178,40 +207,31 @@ class Strangers:
         sa.begin_intermediate(answer.suite)
         sa.responses.remember(octets, response)
         sa.timers.set(Timer.HALF_OPEN, now + home.settings.limits.half_open_seconds)
-        self._embryos[_digest(octets)] = sa
+        digest = _digest(octets)
+        self._embryos[digest], self._firsts[sa.spi_r] = sa, digest
         self._half_open.enter(path.remote)
         home.enter(sa)
         sa.transmit(response)
 
-    def _refuse(self, octets: bytes, header: Header, sa: IkeSa, error: PeerError, now: float) -> None:
+    def _refuse(
+        self, octets: bytes, header: Header, sa: IkeSa, error: PeerError, now: float, *, is_reachable: bool
+    ) -> None:
         """Refuse an IKE_SA_INIT request; the same refusal again when it comes again, and one report."""
         decided = reaction(error, Phase.CONNECTING, is_protected=False)
         if decided.action is Action.DROP or decided.notify is None:
             raise error
-        answer = self._answer(header, (decided.notify,), sa.path, now)
+        answer = _in_clear(header, decided.notify)
+        if is_reachable:  # it brought a cookie, so that nobody else is hit, nor heard less
+            self._home.send(Datagram(answer, sa.path))
+        else:
+            self._send_if(self._refusing, answer, sa.path, now)
         if decided.notify.type == NotifyType.INVALID_KE_PAYLOAD:
             return  # not a failure: the peer tries again with the right group
         self._refusals.remember(sa.path, octets, answer)
         self._home.report(NegotiationFailed(sa.connection_name, None, Role.RESPONDER, sa.path, error))
 
-    def _answer(self, header: Header, payloads: tuple[Payload, ...], path: Path, now: float) -> bytes:
-        """Answer in clear, with the SPIs of the request, keeping nothing."""
-        answer = encode_message(
-            Header(
-                spi_i=header.spi_i,
-                spi_r=header.spi_r,
-                exchange=header.exchange,
-                is_initiator=not header.is_initiator,
-                is_response=True,
-                message_id=header.message_id,
-            ),
-            payloads,
-        )
-        self._send(answer, path, now)
-        return answer
-
-    def _send(self, octets: bytes, path: Path, now: float) -> None:
-        if self._budget.take(now):
+    def _send_if(self, budget: AnswerBudget, octets: bytes, path: Path, now: float) -> None:
+        if budget.take(now):
             self._home.send(Datagram(octets, path))
         else:
             self._drops["answer-budget"] += 1
@@ -219,6 +239,19 @@ class Strangers:
     def _count(self, reason: str, path: Path, detail: str) -> None:
         self._drops[reason] += 1
         self._home.report(DatagramDropped(path, reason, detail))
+
+
+def _in_clear(header: Header, notify: Notify) -> bytes:
+    """An answer in clear, with the SPIs of the request; nothing is kept."""
+    answer = Header(
+        spi_i=header.spi_i,
+        spi_r=header.spi_r,
+        exchange=header.exchange,
+        is_initiator=not header.is_initiator,
+        is_response=True,
+        message_id=header.message_id,
+    )
+    return encode_message(answer, (notify,))
 
 
 def _digest(octets: bytes) -> bytes:

@@ -35,6 +35,7 @@ from caponier.protocols.ike.messages.limits import MAX_MESSAGE, MAX_PAYLOADS
 from caponier.protocols.ike.messages.payloads import (
     Encrypted,
     EncryptedFragment,
+    Nonce,
     Notify,
     Payload,
     PlainPayload,
@@ -101,7 +102,7 @@ class Message:
 
     def all(self, kind: type[P]) -> tuple[P, ...]:
         """Every payload of this kind, in their order."""
-        return tuple(payload for payload in self.payloads if isinstance(payload, kind))
+        return tuple([payload for payload in self.payloads if isinstance(payload, kind)])
 
     def optional(self, kind: type[P]) -> P | None:
         """The payload of this kind, or None without one.
@@ -163,14 +164,18 @@ def decode_header(octets: bytes) -> Header:
     return header
 
 
-def decode_message(octets: bytes) -> Message:
+def decode_message(octets: bytes, header: Header | None = None) -> Message:
     """Decode a message in clear; an Encrypted payload stays sealed, as the last one.
+
+    Args:
+        octets: all of it.
+        header: what :func:`decode_header` said of it, where it was asked before.
 
     Raises:
         WireError, InvalidMajorVersion: malformed; see :func:`decode_header`. Disposition: DROP.
         UnsupportedCriticalPayload: a payload that we do not know and that we must know (section 2.5).
     """
-    header = decode_header(octets)
+    header = header or decode_header(octets)
     try:
         return Message(header, _decode_chain(Reader(octets[HEADER_LENGTH:]), header.next_payload))
     except WireError as error:
@@ -178,11 +183,37 @@ def decode_message(octets: bytes) -> Message:
         raise
 
 
-def open_message(octets: bytes, cipher: MessageCipher) -> Message:
+def decode_beginning(octets: bytes, header: Header) -> tuple[bytes | None, bytes]:
+    """The cookie, None without one, and the nonce of an IKE_SA_INIT request, with no look into any other payload: all that
+    it takes to tell who may be answered (RFC 7296 section 2.6).
+
+    Raises:
+        WireError: the chain is broken, or there is no nonce. Disposition: DROP.
+    """
+    cookie: bytes | None = None
+    try:
+        for frame in _frames(Reader(octets[HEADER_LENGTH:]), header.next_payload):
+            if frame.type == PayloadType.N and cookie is None:
+                notify = Notify.decode(frame.body)
+                cookie = notify.data if notify.type == NotifyType.COOKIE else None
+            elif frame.type == PayloadType.NONCE:
+                return cookie, Nonce.decode(frame.body).data
+    except WireError as error:
+        error.disposition = Disposition.DROP
+        raise
+    raise WireError(f"{header.exchange}: no Nonce payload", field="next payload", disposition=Disposition.DROP)
+
+
+def open_message(octets: bytes, cipher: MessageCipher, header: Header | None = None) -> Message:
     """Verify and decrypt a protected message, then decode what was inside.
 
     Payloads before the Encrypted payload are covered by the checksum, but readable by everybody; no exchange
     that we speak has any, so that they are left out of the result (RFC 7296 sections 2.5 and 3.14).
+
+    Args:
+        octets: all of it.
+        cipher: of the peer's direction.
+        header: what :func:`decode_header` said of it, where it was asked before.
 
     Raises:
         WireError: malformed. Disposition: DROP where this shows before the checksum has verified.
@@ -190,7 +221,7 @@ def open_message(octets: bytes, cipher: MessageCipher) -> Message:
         IntegrityFailed: the checksum did not verify.
         UnsupportedCriticalPayload: an authentic payload that we do not know and that we must know.
     """
-    header = decode_header(octets)
+    header = header or decode_header(octets)
     try:
         *outer, sealed = _frame_protected(octets, header)
         protected = sealed.body.rest()
@@ -318,7 +349,7 @@ def _frames(r: Reader, first: PayloadType) -> Iterator[_Frame]:
 
 
 def _decode_chain(r: Reader, first: PayloadType) -> tuple[Payload, ...]:
-    return tuple(_decode_payload(frame) for frame in _frames(r, first))
+    return tuple([_decode_payload(frame) for frame in _frames(r, first)])
 
 
 def _decode_payload(frame: _Frame) -> Payload:

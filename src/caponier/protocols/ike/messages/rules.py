@@ -73,7 +73,7 @@ class Rule:
 
     def count(self, message: Message) -> int:
         if isinstance(self.subject, NotifyType):
-            return sum(notify.type == self.subject for notify in message.all(Notify))
+            return sum([notify.type == self.subject for notify in message.all(Notify)])
         return len(message.all(self.subject))
 
 

@@ -13,6 +13,7 @@ from caponier.protocols.ike.policy import IpAddress, Limits
 # Our own limits.
 _ANSWERS_PER_SECOND = 100.0  #: unprotected answers to strangers, after a burst of as many
 _REFUSALS_KEPT = 256
+_UNPROVEN_SHARE = 4  #: the part of what one address may have that is given without a cookie: one in so many
 
 
 def origin(address: IpAddress) -> Hashable:
@@ -36,10 +37,16 @@ class HalfOpen:
         self._by_origin: Counter[Hashable] = Counter()
         self.total = 0
 
-    @property
-    def demands_cookie(self) -> bool:
-        """Whether there are so many that only who can be reached at its address gets one more."""
-        return self.total >= self._limits.cookie_threshold
+    def demands_cookie(self, address: IpAddress) -> bool:
+        """Whether there are so many, in all or from this address, that only who can be reached there gets one more.
+
+        Without the second, somebody who only pretends to be a peer could use up all that the peer's address may have.
+        """
+        from_there = self._by_origin[origin(address)]
+        return (
+            self.total >= self._limits.cookie_threshold
+            or _UNPROVEN_SHARE * from_there >= self._limits.half_open_per_address
+        )
 
     def refusal(self, address: IpAddress) -> str | None:
         """Why one more from this address is too much; None when it is welcome."""
@@ -70,16 +77,23 @@ class AnswerBudget:
         self._left = _ANSWERS_PER_SECOND
         self._filled: float | None = None
 
+    def is_spent(self, now: float) -> bool:
+        """Whether no answer may be sent now."""
+        self._refill(now)
+        return self._left < 1
+
     def take(self, now: float) -> bool:
-        """Whether one more answer may be sent now."""
+        """Whether one more answer may be sent now; it counts as sent."""
+        if self.is_spent(now):
+            return False
+        self._left -= 1
+        return True
+
+    def _refill(self, now: float) -> None:
         if self._filled is not None:
             refill = (now - self._filled) * _ANSWERS_PER_SECOND
             self._left = min(_ANSWERS_PER_SECOND, self._left + refill)
         self._filled = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class Refusals:

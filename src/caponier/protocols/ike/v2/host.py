@@ -123,6 +123,9 @@ class Host(Protocol):
     def touched(self, sa: IkeSa) -> None:
         """The timers of an IKE SA were changed by another one."""
 
+    def sa_identified(self, sa: IkeSa) -> None:
+        """It is known which connection the SA is of, or who its peer is."""
+
     def sa_established(self, sa: IkeSa) -> None: ...
 
     def sa_closed(self, sa: IkeSa) -> None:

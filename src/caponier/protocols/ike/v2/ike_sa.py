@@ -111,7 +111,7 @@ class IkeSa:
         self.movement: Movement | None = None  #: how the ends may move; None where they stay
         self.origin = path.remote  #: where its first message came from, or went to
         self.candidates = candidates
-        self.connection: Connection | None = candidates[0] if is_initiator else None
+        self.connection: Connection | None = candidates[0] if is_initiator and candidates else None
         self.phase = Phase.CONNECTING
         self.now = now
         self.began = now  #: instant of the first message
@@ -152,7 +152,7 @@ class IkeSa:
             spi_i=spi_i,
             spi_r=spi_r,
             path=old.path,
-            candidates=old.candidates,
+            candidates=() if old.connection is None else (old.connection,),
             now=old.now,
             begins_at_zero=True,
         )
@@ -323,6 +323,11 @@ class IkeSa:
         self.intermediate = Intermediate(suite.additional_methods)
         self.quantum = QuantumSafety().with_methods(suite.key_exchange)
 
+    def join(self, connection: Connection) -> None:
+        """The peer says that it is of this connection; what others it might have been of is no longer of interest."""
+        self.connection, self.candidates = connection, ()
+        self.host.sa_identified(self)
+
     def establish(self, peer: PeerAuthenticated, local_auth: str) -> None:
         """Both sides are proven; ``peer`` is the evidence."""
         self.peer, self.local_auth = peer, local_auth
@@ -332,6 +337,8 @@ class IkeSa:
         self._set_timers()
         self.reauthentication.begin()
         self.host.sa_established(self)
+        self.init_sent = self.init_received = b""  # both AUTH payloads are made and verified
+        self.init_result = None
         self.host.report(IkeSaEstablished(self.status()))
 
     def _set_timers(self) -> None:
@@ -432,8 +439,8 @@ class IkeSa:
     def _open(self, octets: bytes, header: Header) -> Message:
         if header.exchange == ExchangeType.IKE_SA_INIT:
             self.init_received = octets  # of the last one: the one that the exchange body goes on with
-            return decode_message(octets)
-        return self.protector.open(octets)
+            return decode_message(octets, header)
+        return self.protector.open(octets, header)
 
     # -- requests
 
@@ -447,7 +454,7 @@ class IkeSa:
             raise UnexpectedMessage(f"{header.exchange} while the IKE SA is {self.phase.value}")
         self.responses.admit(header.message_id)
         try:
-            request = self.protector.open(octets)
+            request = self.protector.open(octets, header)
             check(request)
         except PeerError as error:
             if error.disposition is Disposition.DROP:

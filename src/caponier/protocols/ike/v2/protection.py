@@ -41,14 +41,14 @@ class Protection:
         """A protected message. Each call uses a new IV; a retransmission sends the same octets instead."""
         return seal_message(header, payloads, self._outbound, self._iv())
 
-    def open(self, octets: bytes) -> Message:
+    def open(self, octets: bytes, header: Header | None = None) -> Message:
         """Verify and decrypt.
 
         Raises:
             IntegrityFailed: the octets are not from the peer.
             PeerError: what was inside is wrong.
         """
-        return open_message(octets, self._inbound)
+        return open_message(octets, self._inbound, header)
 
     def close(self) -> None:
         self.keys.wipe()

@@ -428,13 +428,14 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
             setting="remote.auth",
         )
     connection = _connection_for(sa, message, identification.identity)
-    sa.connection = connection
+    sa.join(connection)
     authentication = ppk.choose(sa, connection, message, is_agreed=init.uses_ppk)
     peer = _verify(sa, connection, init, message, authentication, identification)
     me = IdentificationResponder(connection.local.identity)
     proof = yield from _prove(sa, connection, init, me.body)
     if message.notify(NotifyType.INITIAL_CONTACT) is not None:
         sa.peer = peer
+        sa.host.sa_identified(sa)
         sa.host.supersede(sa)
     _heed_preference(sa, connection, message)
     mobike.heed(sa, connection, message)

@@ -312,7 +312,7 @@ def _select(candidates: Sequence[Connection], offered: Sequence[Proposal]) -> tu
         except NoProposalChosen as error:
             refusal = refusal or error
             continue
-        return chosen, tuple(each for each in candidates if _accepts(each, chosen))
+        return chosen, tuple(each for each in candidates if each is connection or _accepts(each, chosen))
     raise refusal or NoProposalChosen(
         "no connection of ours is for a peer at this address",
         offered=format_proposals(offered),

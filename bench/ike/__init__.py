@@ -1,0 +1,1 @@
+"""``make bench-ike``: what IKE costs: handshakes, memory, timers, lookups."""
