@@ -231,7 +231,7 @@ class Party:
 
 
 def converse(gateway: Party, others: Party, leaving: list[Datagram], now: float) -> None:
-    """Carry datagrams to and fro, those of ``others`` first, until nobody says anything more."""
+    """Carry datagrams in both directions, those of ``others`` first, until nobody says anything more."""
     receiver, sender = gateway, others
     while leaving:
         answers = []
