@@ -11,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 RUST   := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 CRATES := --workspace --exclude caponier-python
 
-.PHONY: help demo test unit lint fmt bench soak docs build peers clean
+.PHONY: help demo test unit lint fmt bench bench-ike soak docs build peers clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1|/' | column -t -s '|'
@@ -43,6 +43,9 @@ fmt: $(VENV)/.tools  ## format Python and Rust
 bench: build $(VENV)/.tools  ## beside the bare link and other tunnels, in turns; ARGS="--help" tells more
 	@bench/install-contenders.sh
 	$(BIN)/python -m bench $(ARGS)
+
+bench-ike: build  ## what IKE costs: handshakes, memory of 10 000 peers, timers; ARGS="--help" tells more
+	@$(BIN)/python -m bench.ike $(ARGS)
 
 soak: build  ## mixed traffic for MINUTES=1, and both sides' counters of every SA side by side; ARGS="--help" tells more
 	@$(BIN)/python -m soak --minutes $(or $(MINUTES),1) $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from dataclasses import dataclass, replace
@@ -135,8 +136,9 @@ def _requirement(kind: Kind) -> PresharedKey | CertificateTrust:
 
 @cache
 def _key(kind: str, owner: str) -> Key:
-    del owner
-    return ec.generate_private_key(ec.SECP256R1()) if kind == "p256" else rsa.generate_private_key(65537, 2048)
+    if kind == "p256":  # the same in every process: the gateway may be in another one than its peers
+        return ec.derive_private_key(int.from_bytes(hashlib.sha256(owner.encode()).digest()) >> 8, ec.SECP256R1())
+    return rsa.generate_private_key(65537, 2048)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The IKE SAs of an endpoint, found by SPI, by connection and by peer without looking at any other one.
+"""The IKE SAs of an endpoint, found by SPI (RFC 7296 section 2.6), by connection and by peer, without a look at any other one.
 
 A gateway has ten thousand of them as well as ten: nothing here walks over those that are not asked for.
 """
