@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from math import inf
 from typing import TYPE_CHECKING
@@ -39,7 +38,7 @@ class Children:
         self._repertoire = repertoire
         self._deleted_early: deque[tuple[ProtocolId, int]] = deque(maxlen=_MOST_DELETED_EARLY)  # by outbound SPI
         self._by_spi: dict[int, ChildRecord] = {}  # by our inbound SPI
-        self._retired: deque[tuple[float, RemoveChildSa]] = deque()  # until when they receive
+        self._retired: list[tuple[float, RemoveChildSa]] = []  # until when they receive
 
     def __iter__(self) -> Iterator[ChildRecord]:
         """Those that carry packets; they may come and go meanwhile."""
@@ -173,7 +172,7 @@ class Children:
 
     def _remove_retired(self, until: float) -> None:
         while self._retired and self._retired[0][0] <= until:
-            self._sa.give_back(self._retired.popleft()[1])
+            self._sa.give_back(self._retired.pop(0)[1])
         if self._retired:
             self._sa.timers.set(Timer.RETIRED, self._retired[0][0])
 
@@ -243,7 +242,7 @@ class Children:
             old: theirs.
             waiting: what that IKE SA was about to do with them.
         """
-        self._retired, old._retired = old._retired, deque()
+        self._retired, old._retired = old._retired, []
         self._by_spi, old._by_spi = old._by_spi, {}
         for record in self:
             self._sa.host.child_installed(self._sa, record.child)

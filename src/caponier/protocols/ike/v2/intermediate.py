@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 
 from caponier.doi.ikev2 import KeyExchangeId
@@ -23,7 +22,7 @@ class Intermediate:
     __slots__ = ("_by_initiator", "_by_responder", "_rounds", "remaining", "sent")
 
     def __init__(self, methods: Iterable[KeyExchangeId] = ()) -> None:
-        self.remaining = deque(methods)
+        self.remaining = list(methods)
         self.sent = b""  #: what AUTH covers of the last message that we sealed
         self._rounds = 0
         self._by_initiator = b""

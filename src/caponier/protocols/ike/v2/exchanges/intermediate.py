@@ -66,7 +66,7 @@ def initiate(sa: IkeSa, connection: Connection, init: InitResult) -> Step[None]:
     """
     rounds = sa.intermediate
     while rounds.remaining:
-        method = rounds.remaining.popleft()
+        method = rounds.remaining.pop(0)
         pair = catalog.key_exchange(method).generate(sa.host.rng)
         reply = yield from request(IntermediateRequest(connection, method, pair.public))
         public = require_method(reply.one(KeyExchange), method)
@@ -86,7 +86,7 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
     method = rounds.remaining[0]
     public = require_method(message.one(KeyExchange), method)
     ours, shared = catalog.respond(method, sa.host.rng, public)
-    rounds.remaining.popleft()
+    rounds.remaining.pop(0)
     return Answer(
         (KeyExchange(method, ours),),
         then=lambda: _advance(sa, init, method, shared, received=message),
