@@ -146,7 +146,7 @@ class RequestLane:
     def enqueue(self, exchange: Exchange, *, is_urgent: bool = False) -> None:
         """Run an exchange as soon as its turn comes; an urgent one before all others that wait."""
         if is_urgent:
-            self._queue.appendleft(exchange)
+            self._queue.insert(0, exchange)
         else:
             self._queue.append(exchange)
         self.run()
