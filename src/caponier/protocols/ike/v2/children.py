@@ -36,7 +36,7 @@ class Children:
     def __init__(self, sa: IkeSa, repertoire: Repertoire) -> None:
         self._sa = sa
         self._repertoire = repertoire
-        self._deleted_early: deque[tuple[ProtocolId, int]] = deque(maxlen=_MOST_DELETED_EARLY)  # by outbound SPI
+        self._deleted_early: list[tuple[ProtocolId, int]] = []  # by outbound SPI, the newest last
         self._by_spi: dict[int, ChildRecord] = {}  # by our inbound SPI
         self._retired: list[tuple[float, RemoveChildSa]] = []  # until when they receive
 
@@ -226,6 +226,7 @@ class Children:
         """The peer deletes one that we do not have: its answer that made it may still be on its way."""
         if any(each.type == ExchangeType.CREATE_CHILD_SA for each in self._sa.requests.waiting):
             self._deleted_early.append((protocol, spi_out))
+            del self._deleted_early[:-_MOST_DELETED_EARLY]
         else:
             self._deleted_early.clear()
 
