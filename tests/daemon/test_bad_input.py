@@ -355,15 +355,15 @@ def test_the_longest_datagrams(attack: Attack) -> None:
 
 
 def test_a_crowd_of_strangers_is_bounded(attack: Attack) -> None:
-    """RFC 7296 section 2.6: half-open IKE SAs are limited, and many of them make cookies a must."""
+    """RFC 7296 section 2.6: half-open IKE SAs are limited, and many of them make cookies a must: long before an address has
+    all the places that it may have, and whoever does not bring its cookie takes none."""
     first = attack.towards_us(attack.ike)[0]
     fresh = [first.holding(attack.rng.randbytes(8) + first.content[8:]) for _ in range(400)]
     network = "192.0.2." if attack.family == 4 else "2001:db8:{:x}::"
     many = [packet.sent_from(f"{network.format(100 + at % 100)}{100 + at % 100}") for at, packet in enumerate(fresh)]
     attack.send([*fresh, *many])
     status = attack.pair.status("gw1")
-    assert 20 <= status.half_open <= 100
-    assert status.drops["half-open-limit-per-address"] >= 300
+    assert 1 <= status.half_open <= 50
     attack.require_unharmed()
 
 

@@ -119,7 +119,7 @@ class Journal:
             case ChildSaRemoved(_, connection, name, spi_in, reason):
                 self._tell("child-sa-removed", connection, f"{name}, SPI {spi_in:08x} in: {reason}")
             case ChildSaAged(_, connection, name, spi_in, is_hard):
-                what = "its lifetime is over" if is_hard else "it is time for new keys"
+                what = "its lifetime is reached" if is_hard else "its time to be replaced is reached"
                 self._tell("expired" if is_hard else "expiring", connection, f"{name}, SPI {spi_in:08x} in: {what}")
             case _:
                 self._take_end(event)
