@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from caponier.doi.ikev2 import ExchangeType, NotifyType
-from caponier.protocols.ike.messages.message import decode_header
+from caponier.protocols.ike.messages.message import decode_content, decode_header
 from caponier.protocols.ike.messages.payloads import Notify
 from tests.exchange.world import World, assert_tunnel, child, connection
 
@@ -51,7 +51,7 @@ def test_what_is_not_in_the_answer_is_declined(
             each.type
             for side, octets, _ in world.sent
             if side == sender and decode_header(octets).exchange == exchange
-            for each in opener.protector.open(octets).all(Notify)
+            for each in decode_content(opener.protector.open(octets)).all(Notify)
             if each.type in DECLINED
         ]
         for sender, opener in (("left", peer), ("right", sa))

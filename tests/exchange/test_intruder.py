@@ -161,7 +161,8 @@ def seal(world: World, side: str, exchange: ExchangeType, *payloads: Payload, me
     (sa,) = world.host(side).endpoint._sas.values()
     number = sa.requests._next_id if message_id is None else message_id
     sa.requests._next_id = max(sa.requests._next_id, number + 1)
-    return sa.seal(exchange, is_response=False, message_id=number, payloads=payloads)
+    (octets,) = sa.seal(exchange, is_response=False, message_id=number, payloads=payloads)
+    return octets
 
 
 def test_a_request_out_of_the_window_is_dropped() -> None:

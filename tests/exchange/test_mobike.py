@@ -12,7 +12,7 @@ import pytest
 from caponier.doi.ikev2 import ExchangeType, NotifyType
 from caponier.errors import PeerRejected, UnexpectedNat, WireError
 from caponier.protocols.ike.events import IkeSaClosed, IkeSaMoved
-from caponier.protocols.ike.messages.message import Message, decode_header
+from caponier.protocols.ike.messages.message import Message, decode_content, decode_header
 from caponier.protocols.ike.messages.payloads import Notify
 from caponier.protocols.ike.path import Path
 from caponier.protocols.ike.policy import Connection, Encapsulation, IpAddress, Limits, Mode, Settings
@@ -115,7 +115,7 @@ def opened(world: World, side: str, octets: bytes) -> Message:
     header = decode_header(octets)
     for sa in other.endpoint._sas.values():
         if (sa.spi_i, sa.spi_r) == (header.spi_i, header.spi_r):
-            return sa.protector.open(octets)
+            return decode_content(sa.protector.open(octets))
     raise AssertionError("nobody can read it")
 
 

@@ -40,9 +40,10 @@ def test_one_round_for_each(ike: str) -> None:
     """RFC 9370 section 2.2.2: the additional key exchanges in order, each in a round of its own, before IKE_AUTH."""
     world = up(ike=(ike,))
     rounds = len(ike.split("ke")) - 1 - ike.count("mlkem")
-    sides = [exchange for side, exchange, _ in exchanges(world) if side == "left"]
+    ours = dict.fromkeys(each for each in exchanges(world) if each[0] == "left")  # a long message goes in fragments
+    sides = [exchange for _, exchange, _ in ours]
     assert sides == [ExchangeType.IKE_SA_INIT, *[ExchangeType.IKE_INTERMEDIATE] * rounds, ExchangeType.IKE_AUTH]
-    assert [message_id for side, _, message_id in exchanges(world) if side == "left"] == list(range(rounds + 2))
+    assert [message_id for _, _, message_id in ours] == list(range(rounds + 2))
     assert world.left.sas[0].suite == ike
     (left,), (right,) = world.left.endpoint._sas.values(), world.right.endpoint._sas.values()
     assert left.protector.keys == right.protector.keys

@@ -34,8 +34,13 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def ecdsa_pair() -> dict[str, bytes]:
-    """``ca.pem``, ``ours.pem``, ``ours.key``, ``theirs.pem`` and ``theirs.key``, all on P-256."""
+def ecdsa_pair(names: int = 0) -> dict[str, bytes]:
+    """``ca.pem``, ``ours.pem``, ``ours.key``, ``theirs.pem`` and ``theirs.key``, all on P-256.
+
+    Args:
+        names: further ones of each certificate, of some 40 octets, which make it long.
+    """
+    others = [f"number-{number:03}.of-many.names.example.com" for number in range(names)]
     authority = ec.generate_private_key(ec.SECP256R1())
     ca = (
         _builder("Interop CA", "Interop CA", authority.public_key())
@@ -47,7 +52,9 @@ def ecdsa_pair() -> dict[str, bytes]:
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(name, "Interop CA", key.public_key())
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.DNSName(each) for each in (name, *others)]), critical=False
+            )
             .sign(authority, hashes.SHA256())
         )
         made |= {f"{side}.pem": certificate.public_bytes(Encoding.PEM), f"{side}.key": _pem(key)}

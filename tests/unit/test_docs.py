@@ -58,7 +58,7 @@ from caponier.mechanisms.negotiation.transforms import ADDITIONAL_KEY_EXCHANGES
 from caponier.protocols.ike.effects import AllocateSpi
 from caponier.protocols.ike.endpoint import Endpoint
 from caponier.protocols.ike.messages.header import HEADER_LENGTH
-from caponier.protocols.ike.messages.message import Message, decode_message, encode_message
+from caponier.protocols.ike.messages.message import Message, decode_content, decode_message, encode_message
 from caponier.protocols.ike.messages.payloads import KeyExchange, Nonce, Notify, Payload, SecurityAssociation
 from caponier.protocols.ike.path import Datagram
 from caponier.protocols.ike.path import Path as Way
@@ -432,7 +432,7 @@ class _Gateway:
         if str(message.payloads[-1].TYPE) != "SK":
             return message
         (sa,) = self.endpoint._sas.values()
-        return sa.protector.open(octets)
+        return decode_content(sa.protector.open(octets))
 
 
 def _rows(octets: bytes, message: Message) -> Iterator[tuple[str, int]]:

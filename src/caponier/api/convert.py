@@ -160,6 +160,7 @@ def _ike_sa(found: IkeSaStatus, snapshot: daemon.Snapshot) -> schema.IkeSa:
         peer_addresses=[str(each) for each in found.peer_addresses],
         weak=list(weak_in(ProtocolId.IKE, found.suite)),
         quantum_safe=list(found.quantum_safe),
+        fragment_size=found.fragment_size,
         seconds=snapshot.now - found.since,
         silent_seconds=snapshot.now - found.last_heard,
         transmissions=found.transmissions,

@@ -107,6 +107,7 @@ class IkeSa(Model):
     peer_addresses: list[str] = []  #: the peer's further ones, as it tells
     weak: list[str] = []  #: of its algorithms those that RFC 8221 or RFC 8247 advises against
     quantum_safe: list[str] = []  #: by what the keys of its own messages withstand a quantum computer
+    fragment_size: int | None = None  #: octets of the longest IP datagram with an IKE message; null: any
     seconds: float  #: since its establishment
     silent_seconds: float  #: since the peer was last heard
     transmissions: int = 0  #: of our request that is out

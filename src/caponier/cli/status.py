@@ -9,6 +9,8 @@ from rich.text import Text
 from caponier.api.schema import ChildSa, ConfiguredConnection, ConfiguredPolicy, IkeSa, Pool, Status, Traffic
 from caponier.cli.terminal import amount, problem_text, span
 
+USUAL_SIZE = 1280  #: octets of the IP datagrams in which long IKE messages are sent (RFC 7383)
+
 
 def render(status: Status) -> RenderableType:
     """The whole status."""
@@ -73,7 +75,12 @@ def _ike_sa(sa: IkeSa, attempts: int) -> RenderableType:
     facts = _facts(
         *((("unanswered", unanswered),) if sa.transmissions > 1 else ()),
         ("IKE SA", f"{sa.spi_i}_{sa.spi_r}, we are the {sa.role}, {sa.phase} for {span(sa.seconds)}"),
-        ("path", ", ".join([path, *([f"NAT {nat}"] if nat else []), *(["may move"] if sa.movable else [])])),
+        (
+            "path",
+            ", ".join(
+                [path, *([f"NAT {nat}"] if nat else []), *(["may move"] if sa.movable else []), *_narrowness(sa)]
+            ),
+        ),
         *([("peer also at", ", ".join(sa.peer_addresses))] if sa.peer_addresses else []),
         ("algorithms", sa.suite),
         *_weak(sa.weak),
@@ -83,6 +90,13 @@ def _ike_sa(sa: IkeSa, attempts: int) -> RenderableType:
         *((("internal", f"{', '.join(sa.lent)} of the peer"),) if sa.lent else ()),
     )
     return Group(facts, *(_child(child) for child in sa.children))
+
+
+def _narrowness(sa: IkeSa) -> list[str]:
+    """What is worth telling of fragmentation: that the path takes less than nearly all others do."""
+    if sa.fragment_size is None or sa.fragment_size >= USUAL_SIZE:
+        return []
+    return [f"IKE in datagrams of at most {sa.fragment_size} octets"]
 
 
 def _facts(*rows: tuple[str, str | Text]) -> Table:

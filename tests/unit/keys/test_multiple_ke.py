@@ -18,7 +18,7 @@ from caponier.mechanisms.keys.schedule import (
 from caponier.octets import Secret
 from caponier.protocols.ike.events import Role
 from caponier.protocols.ike.messages.header import Header
-from caponier.protocols.ike.messages.message import covered_by, encode_message
+from caponier.protocols.ike.messages.message import covered_by, decode_content, encode_message
 from caponier.protocols.ike.messages.payloads import Encrypted, KeyExchange
 from caponier.protocols.ike.v2.intermediate import Intermediate
 from caponier.protocols.ike.v2.protection import Protection
@@ -99,7 +99,8 @@ def test_what_auth_covers_of_ike_intermediate() -> None:
         assert covered == associated + content
         assert int.from_bytes(covered[24:28]) == len(covered)
         assert int.from_bytes(covered[30:32]) == 4 + len(content)
-        assert peer.open(protection.seal(header, [payload])).covered == covered
+        (sealed,) = protection.seal(header, [payload])
+        assert decode_content(peer.open(sealed)).covered == covered
         expected_i = mac(keys.sk_pi.expose(), expected_i + covered)
         expected_r = mac(keys.sk_pr.expose(), expected_r + b"the response")
         rounds.extend(protection, by_initiator=covered, by_responder=b"the response")

@@ -120,6 +120,7 @@ class _Composer:
             nat_keepalive=table.nat_keepalive or None,
             ppk=ppk,
             reauth=self._reauth(),
+            fragment_size=table.fragment_size if table.fragmentation == "auto" else None,
             attachment=Attachment(table.interface, table.interface is None if table.routes is None else table.routes),
             virtual_ip=self._internal.wanted,
             takes_dns=table.dns == "system",

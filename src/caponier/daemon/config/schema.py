@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from caponier.daemon.config.quantities import MOST, Octets, Seconds
+from caponier.protocols.ike.v2.fragmentation import LEAST_SIZE
 
 MOST_TFC = 65_535  #: octets; an IP packet has no more
 LONGEST_SOCKET = 107  #: octets of a UNIX socket's path (unix(7): sun_path)
@@ -129,6 +130,12 @@ class ConnectionTable(Table):
     )
     rekey_time: Seconds = Field(default=14400.0, description="seconds after which the IKE SA is replaced; 0 for never")
     reauth: Seconds = Field(default=0.0, description="seconds after which the peers authenticate anew; 0 for never")
+    fragmentation: Literal["auto", "off"] = Field(
+        default="auto", description="whether long IKE messages are sent in several datagrams, where the peer takes them"
+    )
+    fragment_size: int = Field(
+        default=1280, ge=LEAST_SIZE, le=9000, description="octets of an IP datagram with a part of a long IKE message"
+    )
     interface: str | None = Field(
         default=None,
         max_length=15,

@@ -64,6 +64,7 @@ class IkeSaStatus:
     remote_auth: str
     nat_here: bool
     nat_there: bool
+    fragment_size: int | None  #: octets of the longest IP datagram with an IKE message; None where it may be any
     since: float  #: instant of establishment
     last_heard: float  #: instant of the last authenticated message from the peer, as far as we looked
     transmissions: int  #: of our request that is out; 0 where none is

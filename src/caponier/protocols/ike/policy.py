@@ -189,6 +189,8 @@ class Connection:
             (RFC 7296 section 2.4).
         rekey: seconds after which the IKE SA gets new keys (RFC 7296 section 2.8); None for never.
         reauth: seconds after which the peers prove anew who they are (RFC 7296 section 2.8.3); None for never.
+        fragment_size: octets of an IP datagram with a part of a long IKE message (RFC 7383); None for messages in one
+            piece only.
         attachment: where its packets enter and leave the system.
         mobike: whether either end may change its addresses (RFC 4555).
         nat_keepalive: seconds without a packet of ours after which the mapping of a NAT before us is refreshed (RFC 3948
@@ -212,6 +214,7 @@ class Connection:
     liveness: float | None = 30.0
     rekey: float | None = 4 * 3600.0
     reauth: float | None = None
+    fragment_size: int | None = 1280
     attachment: Attachment = Attachment()
     mobike: bool = True
     nat_keepalive: float | None = 20.0  #: "The default keepalive interval SHOULD be 20 seconds", RFC 3948 section 4

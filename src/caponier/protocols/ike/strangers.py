@@ -200,6 +200,7 @@ class Strangers:
             self._refuse(octets, header, sa, error, now, is_reachable=is_reachable)
             return
         sa.candidates, sa.init_result, sa.nat, sa.init_received = answer.candidates, answer.result, answer.nat, octets
+        sa.fragmentation = answer.fragmentation
         with answer.shared as shared:
             keys = derive_ike_keys(answer.suite, shared, answer.result.ni, answer.result.nr, sa.spi_i, sa.spi_r)
         response = sa.seal(ExchangeType.IKE_SA_INIT, is_response=True, message_id=0, payloads=answer.payloads)

@@ -35,3 +35,6 @@ MAX_DELETE_SPIS = 1_024
 
 #: Attributes of one Configuration payload. Split DNS (RFC 8598) sends one for each domain.
 MAX_CONFIGURATION_ATTRIBUTES = 256
+
+#: Fragments of one message (RFC 7383): a message of the greatest length in datagrams of 576 octets has about 140.
+MAX_FRAGMENTS = 255

@@ -1,4 +1,4 @@
-"""Messages: a header and a chain of payloads, in clear or sealed (RFC 7296 sections 2.5, 3.1, 3.2 and 3.14).
+"""Messages: a header and a chain of payloads, in clear or sealed (RFC 7296 sections 2.5, 3.1, 3.2 and 3.14, RFC 7383 section 2.5).
 
 Theory of operation. A message is decoded in two steps, and which one is the second depends on the exchange:
 
@@ -6,6 +6,8 @@ Theory of operation. A message is decoded in two steps, and which one is the sec
 * ``decode_message``: a message in clear (IKE_SA_INIT). An Encrypted payload stays sealed in it.
 * ``open_message``: a protected message. Of its payloads nothing is interpreted before the checksum has
   verified; then only those from inside the Encrypted payload are in the result.
+* ``open_content`` and ``decode_content``: the same in two steps, for between them the fragments of a message are
+  put together (RFC 7383).
 
 Errors tell by their disposition whether the octets were authentic. What fails before a checksum has
 verified may come from anybody, and is dropped (section 3.10.1: INVALID_SYNTAX is answered "only ... if the
@@ -204,6 +206,27 @@ def decode_beginning(octets: bytes, header: Header) -> tuple[bytes | None, bytes
     raise WireError(f"{header.exchange}: no Nonce payload", field="next payload", disposition=Disposition.DROP)
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What stood inside of an Encrypted payload, or of an Encrypted Fragment payload: authentic, not decoded yet.
+
+    Attributes:
+        header: of the message.
+        first: type of the first payload inside; NO_NEXT where there is none, and in all fragments but the first.
+        octets: the chain of payloads, or a part of it, without padding.
+        number: 1 for the first fragment, and for a whole message.
+        total: fragments of the message (RFC 7383 section 2.5); 0 for a whole message.
+        associated: of a message that came in one piece, from its first octet through the Encrypted payload's generic header.
+    """
+
+    header: Header
+    first: PayloadType
+    octets: bytes
+    number: int = 1
+    total: int = 0
+    associated: bytes = b""
+
+
 def open_message(octets: bytes, cipher: MessageCipher, header: Header | None = None) -> Message:
     """Verify and decrypt a protected message, then decode what was inside.
 
@@ -216,31 +239,46 @@ def open_message(octets: bytes, cipher: MessageCipher, header: Header | None = N
         header: what :func:`decode_header` said of it, where it was asked before.
 
     Raises:
-        WireError: malformed. Disposition: DROP where this shows before the checksum has verified.
+        WireError: malformed, or a fragment. Disposition: DROP where this shows before the checksum has verified.
         InvalidMajorVersion: not version 2.
         IntegrityFailed: the checksum did not verify.
         UnsupportedCriticalPayload: an authentic payload that we do not know and that we must know.
     """
-    header = header or decode_header(octets)
+    return decode_content(_open(octets, cipher, header, PayloadType.SK))
+
+
+def open_content(octets: bytes, cipher: MessageCipher, header: Header | None = None) -> Content:
+    """Verify and decrypt a protected message or a fragment of one.
+
+    Args:
+        octets: all of it.
+        cipher: of the sender's direction.
+        header: what :func:`decode_header` said of it, where it was asked before.
+
+    Raises:
+        As :func:`open_message`, but for what is wrong with the payloads inside.
+    """
+    return _open(octets, cipher, header, *_SEALED)
+
+
+def find_fragment(octets: bytes, header: Header) -> EncryptedFragment | None:
+    """The Encrypted Fragment payload of a message, still sealed; None where the message is no fragment.
+
+    Nothing of it is authentic. In front of it may stand payloads in clear (RFC 7383 section 2.5.3).
+
+    Raises:
+        WireError: malformed. Disposition: DROP.
+    """
+    if header.next_payload == PayloadType.SK:
+        return None
     try:
-        *outer, sealed = _frame_protected(octets, header)
-        protected = sealed.body.rest()
-        _require_shape(protected, cipher)
+        frames = list(_frames(Reader(octets[HEADER_LENGTH:]), header.next_payload))
+        if not frames or frames[-1].type != PayloadType.SKF:
+            return None
+        return EncryptedFragment.decode(frames[-1].body, frames[-1].next_payload)
     except WireError as error:
         error.disposition = Disposition.DROP
         raise
-    # RFC 5282 section 5.1: from the first octet of the header through the SK payload's generic header.
-    plaintext = cipher.open(octets[: len(octets) - len(protected)], protected)
-    for frame in outer:
-        _require_known_if_critical(frame)
-    content = _remove_padding(plaintext)
-    payloads = _decode_chain(Reader(content, "Encrypted payload"), sealed.next_payload)
-    if any(payload.TYPE in _SEALED for payload in payloads):
-        raise WireError("an Encrypted payload inside of an Encrypted payload", section="RFC 7296 section 3.1")
-    covered = b""
-    if header.exchange == ExchangeType.IKE_INTERMEDIATE:
-        covered = covered_octets(octets[: len(octets) - len(protected)], content)
-    return Message(header, payloads, is_protected=True, covered=covered)
 
 
 def covered_octets(associated: bytes, content: bytes) -> bytes:
@@ -262,7 +300,43 @@ def covered_octets(associated: bytes, content: bytes) -> bytes:
 def covered_by(header: Header, payloads: Sequence[Payload]) -> bytes:
     """The same for a message that we are about to seal."""
     content = _encode_chain(payloads)
-    return covered_octets(encode_message(header, [Encrypted(_first_type(payloads), b"")]), content)
+    return covered_octets(encode_message(header, [Encrypted(first_type(payloads), b"")]), content)
+
+
+def decode_content(content: Content) -> Message:
+    """Decode the payloads of a whole message, or of one whose fragments were put together.
+
+    Raises:
+        WireError, UnsupportedCriticalPayload: an authentic message that is wrong.
+    """
+    payloads = _decode_chain(Reader(content.octets, "Encrypted payload"), content.first)
+    if any(payload.TYPE in _SEALED for payload in payloads):
+        raise WireError("an Encrypted payload inside of an Encrypted payload", section="RFC 7296 section 3.1")
+    covered = b""
+    if content.header.exchange == ExchangeType.IKE_INTERMEDIATE:
+        associated = content.associated or encode_message(content.header, [Encrypted(content.first, b"")])
+        covered = covered_octets(associated, content.octets)
+    return Message(content.header, payloads, is_protected=True, covered=covered)
+
+
+def _open(octets: bytes, cipher: MessageCipher, header: Header | None, *kinds: int) -> Content:
+    header = header or decode_header(octets)
+    try:
+        *outer, last = _frame_protected(octets, header, kinds)
+        sealed = _SEALED[last.type].decode(last.body, last.next_payload)
+        _require_shape(sealed.protected, cipher)
+    except WireError as error:
+        error.disposition = Disposition.DROP
+        raise
+    # RFC 5282 section 5.1: from the first octet of the header to the IV. For a fragment that takes in its numbers.
+    associated = octets[: len(octets) - len(sealed.protected)]
+    plaintext = cipher.open(associated, sealed.protected)
+    for frame in outer:
+        _require_known_if_critical(frame)
+    content = _remove_padding(plaintext)
+    if isinstance(sealed, EncryptedFragment):
+        return Content(header, sealed.first, content, sealed.number, sealed.total)
+    return Content(header, sealed.first, content, associated=associated)
 
 
 def encode_message(header: Header, payloads: Sequence[Payload]) -> bytes:
@@ -276,7 +350,7 @@ def encode_message(header: Header, payloads: Sequence[Payload]) -> bytes:
     if length > MAX_MESSAGE:
         raise MisuseError(f"{header.exchange}: a message of {length} octets, more than {MAX_MESSAGE}")
     w = Writer()
-    replace(header, next_payload=_first_type(payloads), length=length).encode(w)
+    replace(header, next_payload=first_type(payloads), length=length).encode(w)
     return w.octets(chain).finish()
 
 
@@ -299,18 +373,53 @@ def seal_message(
     Raises:
         MisuseError: something does not fit, or the IV has another length.
     """
+    return seal_content(Content(header, first_type(payloads), encode_payloads(payloads)), cipher, iv, unprotected)
+
+
+def seal_content(content: Content, cipher: MessageCipher, iv: bytes, unprotected: Sequence[Payload] = ()) -> bytes:
+    """Encode a message whose payloads are encoded already, or one fragment of it (RFC 7383 section 2.5).
+
+    Args:
+        content: of its header, next payload and length are computed.
+        cipher: of our direction.
+        iv: as for :func:`seal_message`.
+        unprotected: what stands in clear before the Encrypted payload.
+
+    Raises:
+        MisuseError: something does not fit, or the IV has another length.
+    """
     if len(iv) != cipher.iv_length:
         raise MisuseError(f"an IV of {len(iv)} octets for a cipher that takes {cipher.iv_length}")
-    plaintext = _encode_inner(payloads, cipher.block_size)
+    plaintext = _pad(content.octets, cipher.block_size)
     # The generic header's length and the header's are covered by the checksum: they must stand before it is made.
     protected_length = cipher.iv_length + len(plaintext) + cipher.icv_length
-    associated = encode_message(header, [*unprotected, Encrypted(_first_type(payloads), bytes(protected_length))])[
-        :-protected_length
-    ]
+    room = bytes(protected_length)
+    payload = (
+        EncryptedFragment(content.first, content.number, content.total, room)
+        if content.total
+        else Encrypted(content.first, room)
+    )
+    associated = encode_message(content.header, [*unprotected, payload])[:-protected_length]
     protected = cipher.seal(iv, associated, plaintext)
     if len(protected) != protected_length:
         raise InternalError(f"the cipher made {len(protected)} octets where {protected_length} were announced")
     return associated + protected
+
+
+def first_type(payloads: Sequence[Payload]) -> PayloadType:
+    """What the Next Payload field in front of a chain says."""
+    return payloads[0].TYPE if payloads else PayloadType.NO_NEXT
+
+
+def encode_payloads(payloads: Sequence[Payload]) -> bytes:
+    """The chain of payloads that an Encrypted payload is to hold, without padding.
+
+    Raises:
+        MisuseError: something does not fit into its field.
+    """
+    if any(payload.TYPE in _SEALED for payload in payloads):
+        raise MisuseError("an Encrypted payload inside of an Encrypted payload")
+    return _encode_chain(payloads)
 
 
 class _Frame(NamedTuple):
@@ -371,9 +480,9 @@ def _require_known_if_critical(frame: _Frame) -> None:
         raise UnsupportedCriticalPayload(f"a critical payload of type {frame.type}", payload_type=int(frame.type))
 
 
-def _frame_protected(octets: bytes, header: Header) -> list[_Frame]:
+def _frame_protected(octets: bytes, header: Header, kinds: Sequence[int]) -> list[_Frame]:
     frames = list(_frames(Reader(octets[HEADER_LENGTH:]), header.next_payload))
-    if not frames or frames[-1].type != PayloadType.SK:
+    if not frames or frames[-1].type not in kinds:
         raise WireError(
             f"{header.exchange}: the message is not protected", field="next payload", section="RFC 7296 section 1.2"
         )
@@ -403,17 +512,10 @@ def _remove_padding(plaintext: bytes) -> bytes:
     return plaintext[:content_length]
 
 
-def _first_type(payloads: Sequence[Payload]) -> PayloadType:
-    return payloads[0].TYPE if payloads else PayloadType.NO_NEXT
-
-
-def _encode_inner(payloads: Sequence[Payload], block_size: int) -> bytes:
-    """The chain, zero padding of the least length, and Pad Length (section 3.14)."""
-    if any(payload.TYPE in _SEALED for payload in payloads):
-        raise MisuseError("an Encrypted payload inside of an Encrypted payload")
-    chain = _encode_chain(payloads)
-    padding = -(len(chain) + 1) % block_size
-    return chain + bytes(padding) + bytes((padding,))
+def _pad(content: bytes, block_size: int) -> bytes:
+    """Zero padding of the least length, and Pad Length (section 3.14)."""
+    padding = -(len(content) + 1) % block_size
+    return content + bytes(padding) + bytes((padding,))
 
 
 def _encode_chain(payloads: Sequence[Payload]) -> bytes:

@@ -41,8 +41,17 @@ from caponier.protocols.ike.messages.payloads import Delete, Notify, Payload
 from caponier.protocols.ike.messages.rules import check, rekeys_ike
 from caponier.protocols.ike.path import Datagram, NatKeepalive, Path
 from caponier.protocols.ike.policy import Connection, Retransmission
+from caponier.protocols.ike.v2.arrivals import (
+    Arrival,
+    answer_to_cut_anew,
+    arrive,
+    in_smaller_pieces,
+    last_answer,
+    room_for,
+)
 from caponier.protocols.ike.v2.children import Children
 from caponier.protocols.ike.v2.followups import Followups
+from caponier.protocols.ike.v2.fragmentation import Fragmentation, Sealed
 from caponier.protocols.ike.v2.host import Answer, Host, Repertoire
 from caponier.protocols.ike.v2.intermediate import Intermediate
 from caponier.protocols.ike.v2.internal_addresses import InternalAddresses
@@ -121,7 +130,11 @@ class IkeSa:
         self.requests = RequestLane(self, next_id=1 if is_initiator and not begins_at_zero else 0)
         self.responses = ResponseLane(expected=0 if is_initiator or begins_at_zero else 1)
         self.protection: Protection | None = None
+        self.answered_with: Protection | None = (
+            None  #: what sealed our last answer; IKE_INTERMEDIATE changes keys behind it
+        )
         self.nat = Nat()
+        self.fragmentation: Fragmentation | None = None  #: None where the two sides did not agree on it (RFC 7383)
         self.prefers_udp = False  #: whether both sides like ESP in UDP better
         self.init_sent = b""  #: our last IKE_SA_INIT message, which our AUTH covers
         self.init_received = b""  #: the peer's
@@ -158,6 +171,7 @@ class IkeSa:
         )
         sa.connection, sa.peer, sa.local_auth = old.connection, old.peer, old.local_auth
         sa.nat, sa.prefers_udp = old.nat, old.prefers_udp
+        sa.fragmentation = None if old.fragmentation is None else Fragmentation(old.fragmentation.size)
         sa.since, sa.phase, sa.predecessor = old.now, Phase.ESTABLISHED, old
         sa._set_timers()
         sa.reauthentication.inherit(old.reauthentication)
@@ -243,6 +257,7 @@ class IkeSa:
             remote_auth="" if peer is None else peer.method,
             nat_here=self.nat.here,
             nat_there=self.nat.there,
+            fragment_size=None if self.fragmentation is None else self.fragmentation.size,
             since=self.began if since is None else since,
             last_heard=self.last_heard,
             transmissions=self.requests.transmissions,
@@ -266,7 +281,9 @@ class IkeSa:
         """Whether we have no path at all now."""
         return self.movement is not None and self.movement.is_stranded
 
-    def seal(self, exchange: ExchangeType, *, is_response: bool, message_id: int, payloads: Sequence[Payload]) -> bytes:
+    def seal(
+        self, exchange: ExchangeType, *, is_response: bool, message_id: int, payloads: Sequence[Payload]
+    ) -> Sealed:
         header = Header(
             spi_i=self.spi_i,
             spi_r=self.spi_r,
@@ -277,16 +294,19 @@ class IkeSa:
         )
         if exchange == ExchangeType.IKE_SA_INIT:
             self.init_sent = encode_message(header, payloads)
-            return self.init_sent
+            return (self.init_sent,)
         if exchange == ExchangeType.IKE_INTERMEDIATE:
             self.intermediate.sent = covered_by(header, payloads)
-        return self.protector.seal(header, payloads)
+        return self.protector.seal(header, payloads, room_for(self, self.path))
 
-    def transmit(self, octets: bytes) -> None:
+    def transmit(self, sealed: Sealed) -> None:
         for path in (self.path,) if self.movement is None else self.movement.paths():
-            self._transmit(octets, path)
+            self._transmit(sealed, path)
         if self.movement is not None:
             self.movement.transmitted()
+
+    def in_smaller_pieces(self, sealed: Sealed) -> Sealed | None:
+        return in_smaller_pieces(self, sealed, self.protection)
 
     def perform(self, effect: Effect, task: Task) -> None:
         self.host.perform(self, effect, task)
@@ -421,7 +441,10 @@ class IkeSa:
     def _receive_reply(self, octets: bytes, header: Header, path: Path) -> None:
         self.requests.expects(header)
         try:
-            reply = self._open(octets, header)
+            reply = self._open_reply(octets, header, path)
+            if reply is None:
+                self._heard(path)  # a part of it: nobody else could have sent that
+                return
             check(reply)
         except PeerError as error:
             if error.disposition is Disposition.DROP:
@@ -436,16 +459,21 @@ class IkeSa:
                 self.movement.replied(path)
         self.requests.receive(reply)
 
-    def _open(self, octets: bytes, header: Header) -> Message:
+    def _open_reply(self, octets: bytes, header: Header, path: Path) -> Message | None:
         if header.exchange == ExchangeType.IKE_SA_INIT:
             self.init_received = octets  # of the last one: the one that the exchange body goes on with
             return decode_message(octets, header)
-        return self.protector.open(octets, header)
+        arrival = arrive(self, octets, header, path)
+        return None if arrival is None else arrival.message
 
     # -- requests
 
     def _receive_request(self, octets: bytes, header: Header, path: Path) -> None:
         answer = self.responses.repeated(octets)
+        if answer is not None:
+            self._transmit(last_answer(self, answer), path)
+            return
+        answer = answer_to_cut_anew(self, octets, header, path)
         if answer is not None:
             self._transmit(answer, path)
             return
@@ -454,8 +482,9 @@ class IkeSa:
             raise UnexpectedMessage(f"{header.exchange} while the IKE SA is {self.phase.value}")
         self.responses.admit(header.message_id)
         try:
-            request = self.protector.open(octets, header)
-            check(request)
+            arrival = arrive(self, octets, header, path)
+            if arrival is not None:
+                check(arrival.message)
         except PeerError as error:
             if error.disposition is Disposition.DROP:
                 raise
@@ -463,6 +492,12 @@ class IkeSa:
             self._refuse(octets, header, path, error)
             return
         self._heard(path)
+        if arrival is not None:
+            self._take(arrival, header, path, verdict)
+
+    def _take(self, arrival: Arrival, header: Header, path: Path, verdict: Verdict) -> None:
+        """An authentic, well-formed request that is the next one."""
+        octets, request = arrival.octets, arrival.message
         if self.predecessor is not None and not _deletes_ike_sa(request):
             self.predecessor.succession.chosen(self)
         if verdict is Verdict.TEMPORARY_FAILURE and not self._is_rivalry(request):
@@ -494,6 +529,7 @@ class IkeSa:
     def _answer(self, octets: bytes, header: Header, path: Path, answer: Answer) -> None:
         """Send the response to where the request came from (section 2.11), and keep it."""
         response = self.seal(header.exchange, is_response=True, message_id=header.message_id, payloads=answer.payloads)
+        self.answered_with = self.protection
         self.responses.complete(octets, response)
         self._transmit(response, path)
         answer.then()
@@ -545,6 +581,7 @@ class IkeSa:
             Timer.SUCCEEDED: lambda: self.request_close("it was replaced, and the peer did not delete it"),
             Timer.RETIRED: self.children.handle_retired,
             Timer.FOLLOWUP: self.followups.handle_timeout,
+            Timer.REASSEMBLY: self._forget_parts,
             Timer.LINGER: self.timers.stop_all,
         }
         due[timer]()
@@ -555,6 +592,10 @@ class IkeSa:
         self.finish(
             message, Silent(message, attempts=0, hint="was our answer lost on its way, or did somebody only knock?")
         )
+
+    def _forget_parts(self) -> None:
+        if self.fragmentation is not None:
+            self.fragmentation.clear()
 
     def keep_mapping(self) -> None:
         """Refresh the mapping of the NAT before us, if there is one (RFC 3948 section 4)."""
@@ -567,6 +608,7 @@ class IkeSa:
             self._last_sent = self.now
         self.timers.set(Timer.NAT_KEEPALIVE, max(self._last_sent, self.now) + interval)
 
-    def _transmit(self, octets: bytes, path: Path) -> None:
+    def _transmit(self, sealed: Sealed, path: Path) -> None:
         self._last_sent = self.now
-        self.host.send(Datagram(octets, path))
+        for octets in sealed:
+            self.host.send(Datagram(octets, path))

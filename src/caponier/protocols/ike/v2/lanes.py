@@ -28,6 +28,7 @@ from caponier.protocols.ike.messages.header import Header
 from caponier.protocols.ike.messages.message import Message
 from caponier.protocols.ike.messages.payloads import Payload
 from caponier.protocols.ike.policy import Retransmission
+from caponier.protocols.ike.v2.fragmentation import TRANSMISSIONS_OF_A_SIZE, Sealed
 from caponier.protocols.ike.v2.lifecycle import Verdict
 from caponier.protocols.ike.v2.steps import Ask, Instruction, Outcome, Perform, Raised, Request, Step, Task
 from caponier.protocols.ike.v2.timers import Timer, TimerTable
@@ -44,9 +45,12 @@ class Carrier(Protocol):
 
     def seal(
         self, exchange: ExchangeType, *, is_response: bool, message_id: int, payloads: Sequence[Payload]
-    ) -> bytes: ...
+    ) -> Sealed: ...
 
-    def transmit(self, octets: bytes) -> None: ...
+    def transmit(self, sealed: Sealed) -> None: ...
+
+    def in_smaller_pieces(self, sealed: Sealed) -> Sealed | None:
+        """A message once more, in fragments that may come through where it did not; None where there are none."""
 
     def perform(self, effect: Effect, task: Task) -> None: ...
 
@@ -91,10 +95,11 @@ class Outstanding:
 
     request: Request[Any]
     message_id: int
-    octets: bytes
+    sealed: Sealed
     attempts: int
     pause: float  #: seconds until the next transmission
     last_attempt: int  #: how many transmissions there will be
+    probed: int = 0  #: transmissions in pieces of this size
     refusal: PeerRejected | None = None  #: what an unprotected reply said
 
 
@@ -225,6 +230,7 @@ class RequestLane:
         if self._carrier.is_stranded:
             self._carrier.timers.set(Timer.RETRANSMIT, self._carrier.now + outstanding.pause)
             return
+        self._probe(outstanding)
         if outstanding.attempts < outstanding.last_attempt:
             self._transmit(outstanding)
             return
@@ -266,11 +272,11 @@ class RequestLane:
 
     def _send(self, request: Request[Any]) -> None:
         message_id = self._number(request.exchange)
-        octets = self._carrier.seal(
+        sealed = self._carrier.seal(
             request.exchange, is_response=False, message_id=message_id, payloads=request.payloads()
         )
         pattern = self._carrier.retransmission
-        self._outstanding = Outstanding(request, message_id, octets, 0, pattern.first, max(1, pattern.attempts))
+        self._outstanding = Outstanding(request, message_id, sealed, 0, pattern.first, max(1, pattern.attempts))
         self._transmit(self._outstanding)
 
     def _number(self, exchange: ExchangeType) -> int:
@@ -280,9 +286,21 @@ class RequestLane:
         self._next_id += 1
         return self._next_id - 1
 
+    def _probe(self, outstanding: Outstanding) -> None:
+        """Where long datagrams may be what is lost, go on with shorter ones: "When starting a new probe, the node MUST reset
+        its retransmission timers", and with the shortest go on to the end (RFC 7383 section 2.5.2)."""
+        if outstanding.probed < TRANSMISSIONS_OF_A_SIZE:
+            return
+        smaller = self._carrier.in_smaller_pieces(outstanding.sealed)
+        if smaller is not None:
+            pattern = self._carrier.retransmission
+            outstanding.sealed, outstanding.probed, outstanding.pause = smaller, 0, pattern.first
+            outstanding.last_attempt = outstanding.attempts + max(1, pattern.attempts)
+
     def _transmit(self, outstanding: Outstanding) -> None:
         outstanding.attempts += 1
-        self._carrier.transmit(outstanding.octets)
+        outstanding.probed += 1
+        self._carrier.transmit(outstanding.sealed)
         pause = outstanding.pause * (1 + self._carrier.jitter() / 10)  # so that many SAs do not speak in step
         self._carrier.timers.set(Timer.RETRANSMIT, self._carrier.now + pause)
         outstanding.pause *= self._carrier.retransmission.factor
@@ -316,21 +334,39 @@ class ResponseLane:
             initiator, else 0.
     """
 
-    __slots__ = ("_answer", "_answered", "_expected", "_task")
+    __slots__ = ("_answer", "_answered", "_expected", "_repeats", "_task")
 
     def __init__(self, expected: int) -> None:
         self._expected = expected
         self._answered: bytes | None = None
-        self._answer: bytes | None = None
+        self._answer: Sealed | None = None
+        self._repeats = 0
         self._task: Task | None = None
 
-    def repeated(self, request: bytes) -> bytes | None:
-        """The answer to a request that came before, octet for octet the same; None otherwise.
+    def repeated(self, request: bytes) -> Sealed | None:
+        """The answer to a request that came before, octet for octet the same; None otherwise. A request in fragments is known
+        by its first: others "MUST be ignored" (RFC 7383 section 2.6.1).
 
         "A retransmission ... MUST be bitwise identical to the original" (section 2.1), so that comparing the
         octets proves as much as verifying the checksum again, for less.
         """
-        return self._answer if request == self._answered else None
+        if request != self._answered:
+            return None
+        self._repeats += 1
+        return self._answer
+
+    @property
+    def seems_lost(self) -> bool:
+        """Whether the peer has asked for the last answer so often that it seems not to get through."""
+        return self._repeats > 0 and self._repeats % TRANSMISSIONS_OF_A_SIZE == 0
+
+    def again(self, message_id: int) -> Sealed | None:
+        """The answer to the last request, for a peer that cut it anew; None where that is another one."""
+        return self._answer if message_id == self._expected - 1 else None
+
+    def replace(self, answer: Sealed) -> None:
+        """From here on the last answer goes out like this."""
+        self._answer = answer
 
     def admit(self, message_id: int) -> None:
         """Require that a request has the next message id, and that no other one is being answered.
@@ -343,7 +379,7 @@ class ResponseLane:
         if self._task is not None:
             raise UnexpectedMessage(f"request {message_id} is being answered")
 
-    def remember(self, request: bytes, answer: bytes) -> None:
+    def remember(self, request: bytes, answer: Sealed) -> None:
         """Keep the answer to IKE_SA_INIT, which came before there was a lane."""
         self._answered, self._answer = request, answer
 
@@ -352,9 +388,10 @@ class ResponseLane:
         self._task = task
         task.start()
 
-    def complete(self, request: bytes, answer: bytes) -> None:
+    def complete(self, request: bytes, answer: Sealed) -> None:
         """Keep the answer to the request that was admitted."""
         self._expected += 1
+        self._repeats = 0
         self._answered, self._answer = request, answer
         self._task = None
 

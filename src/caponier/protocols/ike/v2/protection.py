@@ -1,4 +1,4 @@
-"""Sealing and opening the messages of one IKE SA (RFC 7296 section 3.14, RFC 5282)."""
+"""Sealing and opening the messages of one IKE SA (RFC 7296 section 3.14, RFC 5282, RFC 7383)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ from caponier.mechanisms.keys.schedule import IkeKeys
 from caponier.octets import Secret
 from caponier.protocols.ike.events import Role
 from caponier.protocols.ike.messages.header import Header
-from caponier.protocols.ike.messages.message import Message, open_message, seal_message
+from caponier.protocols.ike.messages.message import (
+    Content,
+    encode_payloads,
+    first_type,
+    open_content,
+    seal_content,
+)
 from caponier.protocols.ike.messages.payloads import Payload
+from caponier.protocols.ike.v2.fragmentation import Sealed, joined, split
 
 
 class Protection:
@@ -37,18 +44,32 @@ class Protection:
         self._rng = rng
         self._next_iv = 0
 
-    def seal(self, header: Header, payloads: Sequence[Payload]) -> bytes:
-        """A protected message. Each call uses a new IV; a retransmission sends the same octets instead."""
-        return seal_message(header, payloads, self._outbound, self._iv())
+    def seal(self, header: Header, payloads: Sequence[Payload], room: int | None = None) -> Sealed:
+        """A protected message. Each call uses a new IV; a retransmission sends the same octets instead.
 
-    def open(self, octets: bytes, header: Header | None = None) -> Message:
-        """Verify and decrypt.
+        Args:
+            header: its next payload and length are computed.
+            payloads: what is to be protected.
+            room: octets of a message that leaves in one piece; None for any.
+        """
+        content = Content(header, first_type(payloads), encode_payloads(payloads))
+        whole = seal_content(content, self._outbound, self._iv())
+        if room is None or len(whole) <= room:
+            return (whole,)
+        return split(content, self._outbound, self._iv, room)
+
+    def split(self, sealed: Sealed, room: int) -> Sealed:
+        """A message of ours once more, in smaller fragments."""
+        return split(joined(sealed, self._outbound), self._outbound, self._iv, room)
+
+    def open(self, octets: bytes, header: Header | None = None) -> Content:
+        """Verify and decrypt a message or a fragment.
 
         Raises:
             IntegrityFailed: the octets are not from the peer.
             PeerError: what was inside is wrong.
         """
-        return open_message(octets, self._inbound, header)
+        return open_content(octets, self._inbound, header)
 
     def close(self) -> None:
         self.keys.wipe()

@@ -68,6 +68,7 @@ NOTIFIES = frozenset(
         NotifyType.USE_TRANSPORT_MODE,
         NotifyType.ESP_TFC_PADDING_NOT_SUPPORTED,
         NotifyType.REKEY_SA,
+        NotifyType.IKEV2_FRAGMENTATION_SUPPORTED,
         NotifyType.SIGNATURE_HASH_ALGORITHMS,
         NotifyType.STATE_NOT_FOUND,
         NotifyType.ADDITIONAL_KEY_EXCHANGE,
@@ -109,6 +110,7 @@ _SPOKEN: Mapping[type[OpenEnum], frozenset[int]] = MappingProxyType(
                 PayloadType.TSr,
                 PayloadType.SK,
                 PayloadType.CP,
+                PayloadType.SKF,
             )
         ),
         ProtocolId: frozenset((ProtocolId.NONE, ProtocolId.IKE, ProtocolId.ESP)),

@@ -18,6 +18,7 @@ REAUTH_RETRY_SECONDS = 30.0  #: how long we wait after a reauthentication that f
 FOLLOWUP_SECONDS = 60.0  #: how long the peer has for the next of several key exchanges (RFC 9370 section 2.2.4)
 SUCCEEDED_SECONDS = 60.0  #: how long the peer has to delete an IKE SA that was replaced
 RETIRED_SECONDS = 5.0  #: how long we receive on a Child SA that was replaced: for packets that are still under way
+REASSEMBLY_SECONDS = 30.0  #: how long parts of a message are kept until the others come (RFC 7383 section 2.6)
 LINGER_SECONDS = 30.0  #: how long the answer to a peer's Delete is kept for its retransmissions
 DOUBT_SECONDS = 10.0  #: how long complaints that anybody may have sent make us ask the peer no second time
 SURPLUS_SECONDS = 5.0  #: how long a responder waits for the initiator to delete an IKE SA that both sides made twice
@@ -38,6 +39,7 @@ class Timer(Enum):
     SUCCEEDED = "succeeded"  #: When to delete an IKE SA that was replaced and that the peer was to delete.
     RETIRED = "retired"  #: When to stop receiving on Child SAs that were replaced.
     FOLLOWUP = "followup"  #: When to give up exchanges whose next key exchange does not come (RFC 9370 section 2.2.4).
+    REASSEMBLY = "reassembly"  #: When to discard the fragments of an incomplete message (RFC 7383 section 2.6).
     LINGER = "linger"  #: When to forget a closed SA and its last answer (RFC 7296 section 2.1).
 
 

@@ -37,6 +37,7 @@ from caponier.protocols.ike.messages.payloads import (
 from caponier.protocols.ike.policy import Connection
 from caponier.protocols.ike.v2 import ppk
 from caponier.protocols.ike.v2.explain import rejected
+from caponier.protocols.ike.v2.fragmentation import Fragmentation, agreed, announcement
 from caponier.protocols.ike.v2.nat import Nat, detection_notifies, floated, forces
 from caponier.protocols.ike.v2.steps import Step, request
 
@@ -88,13 +89,15 @@ class IkeSaInitReply:
     shared: Secret
     nr: bytes
     nat: Nat
+    fragmentation: Fragmentation | None
     peer_hashes: frozenset[HashAlgorithm]
     uses_ppk: bool
 
 
 @dataclass(frozen=True, slots=True)
 class IkeSaInitRequest:
-    """Our first message: ``HDR, [N(COOKIE)], SAi1, KEi, Ni, N(NAT_DETECTION_*), N(SIGNATURE_HASH_ALGORITHMS)``."""
+    """Our first message: ``HDR, [N(COOKIE)], SAi1, KEi, Ni, N(NAT_DETECTION_*), [N(IKEV2_FRAGMENTATION_SUPPORTED)],
+    N(SIGNATURE_HASH_ALGORITHMS)``."""
 
     sa: IkeSa
     connection: Connection
@@ -120,6 +123,7 @@ class IkeSaInitRequest:
             *nat,
             *((Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED),) if wants_intermediate(self.connection) else ()),
             *ppk.announcement((self.connection,)),
+            *announcement((self.connection,)),
             _hashes_notify(),
         )
 
@@ -178,6 +182,7 @@ class IkeSaInitRequest:
             shared=self.pair.derive_shared(public.public),
             nr=nr,
             nat=Nat.detect(reply, self.sa.path, is_forced=forces(self.connection)),
+            fragmentation=agreed(reply, (self.connection,)),
             peer_hashes=peer_hashes(reply),
             uses_ppk=uses_ppk,
         )
@@ -226,7 +231,7 @@ def _adopt(sa: IkeSa, reply: IkeSaInitReply, ni: bytes) -> None:
     with reply.shared as shared:
         keys = derive_ike_keys(reply.suite, shared, ni, reply.nr, sa.spi_i, reply.spi_r)
     sa.spi_r = reply.spi_r
-    sa.nat = reply.nat
+    sa.nat, sa.fragmentation = reply.nat, reply.fragmentation
     # RFC 4555 section 3.3: with MOBIKE on 4500 in any case, so that no port has to change with a path.
     moves = sa.connection is not None and sa.connection.moves and sa.nat.is_supported
     if sa.nat.encapsulates or moves:
@@ -246,6 +251,7 @@ class InitAnswer:
         suite: what was chosen.
         shared: g^ir.
         nat: what was found on the way.
+        fragmentation: where both sides agreed on it.
     """
 
     payloads: tuple[Payload, ...]
@@ -254,6 +260,7 @@ class InitAnswer:
     suite: IkeSuite
     shared: Secret
     nat: Nat
+    fragmentation: Fragmentation | None
 
 
 def respond(sa: IkeSa, message: Message) -> InitAnswer:
@@ -283,6 +290,7 @@ def respond(sa: IkeSa, message: Message) -> InitAnswer:
     ours, shared = catalog.respond(suite.key_exchange, rng, public.public)
     forced = any(map(forces, candidates))
     uses_ppk = ppk.agreed(message, candidates)
+    fragmentation = agreed(message, candidates)
     payloads: tuple[Payload, ...] = (
         SecurityAssociation((replace(chosen, spi=b""),)),
         KeyExchange(suite.key_exchange, ours),
@@ -291,6 +299,7 @@ def respond(sa: IkeSa, message: Message) -> InitAnswer:
         *certificate_requests(candidates),
         *((Notify(NotifyType.INTERMEDIATE_EXCHANGE_SUPPORTED),) if suite.additional else ()),
         *(ppk.announcement(candidates) if uses_ppk else ()),
+        *(announcement(candidates) if fragmentation is not None else ()),
         _hashes_notify(),
     )
     return InitAnswer(
@@ -300,6 +309,7 @@ def respond(sa: IkeSa, message: Message) -> InitAnswer:
         suite=suite,
         shared=shared,
         nat=Nat.detect(message, sa.path, is_forced=forced),
+        fragmentation=fragmentation,
     )
 
 
