@@ -159,6 +159,17 @@ def test_a_retransmission_is_the_same_fragments() -> None:
     assert answers[:3] == answers[3:6]
 
 
+def test_blocks_do_not_make_the_sizes_shrink() -> None:
+    """Section 2.5.1: the peer's datagrams are a little shorter than its size, with CBC; ours are not for that."""
+    left, right = long_chains()
+    proposals = connection("left", ike=("aes128-sha256-ecp256",)).proposals
+    world = World()
+    world.connect(replace(left, proposals=proposals), replace(right, proposals=proposals))
+    world.run(1)
+    assert_tunnel(world)
+    assert [sa.fragment_size for sa in (*world.left.sas, *world.right.sas)] == [1280, 1280]
+
+
 def test_a_narrow_path_is_found_by_cutting_again() -> None:
     """Section 2.5.2: from larger sizes to smaller ones, with more fragments each time, and timers that start over."""
     world = World(middle=narrow(1000))

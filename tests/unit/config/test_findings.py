@@ -36,6 +36,8 @@ MISTAKES = [
     ("replay_window = 128", "replay_window = 31", "replay_w", f"{LAN}.replay_window", "equal to 32", "packets"),
     ("liveness = 30", "liveness = -1", "liveness", f"{OFFICE}.liveness", "equal to 0", "seconds"),
     ("liveness = 30", "nat_keepalive = 3601", "nat_k", f"{OFFICE}.nat_keepalive", "equal to 3600", "seconds between"),
+    ("liveness = 30", "fragment_size = 575", "fragm", f"{OFFICE}.fragment_size", "equal to 576", "octets of an IP"),
+    ("liveness = 30", 'fragmentation = "on"', "fragm", f"{OFFICE}.fragmentation", "'on' is not allowed", None),
     ("liveness = 30", "liveness = nan", "liveness", f"{OFFICE}.liveness", "found nan", "seconds"),
     # types
     ("allow_weak = false", 'allow_weak = "no"', "allow_weak", f"{OFFICE}.allow_weak", "boolean, found 'no'", "algorithms"),

@@ -142,6 +142,13 @@ def test_certificates_are_read_from_beside_the_file(file: Path) -> None:
     assert branch.start is Start.MANUAL
 
 
+def test_fragmentation_is_a_size_or_off(file: Path) -> None:
+    """RFC 7383."""
+    assert loaded(file, GOOD).connections["office"].fragment_size == 1280
+    for lines, size in (("fragment_size = 576", 576), ('fragmentation = "off"\nfragment_size = 1400', None)):
+        assert loaded(file, changed("liveness = 30", lines)).connections["office"].fragment_size == size
+
+
 def test_no_liveness_is_written_as_zero(file: Path) -> None:
     assert loaded(file, changed("liveness = 30", "liveness = 0")).connections["office"].liveness is None
 

@@ -36,6 +36,7 @@ TRANSMISSIONS_OF_A_SIZE = (
 
 _UDP_HEADER, _MARKER = 8, 4
 _IP_HEADER = {4: 20, 6: 40}
+_ROUNDING = 32  #: octets by which a peer's datagrams may be shorter than its size says
 _SKF_HEADER = 8  #: octets: the generic header, Fragment Number, Total Fragments
 _SUPPORTED = Notify(NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
 
@@ -236,8 +237,11 @@ class Fragmentation:
 
     def heed(self, length: int, path: Path) -> None:
         """A fragment of a request came with so many octets: answer in no longer ones (section 2.5.1), though not in shorter
-        ones than we would ever try."""
-        self.size = min(self.size, max(length - message_room(0, path), LEAST_SIZE))
+        ones than we would ever try. A few octets less are the rounding of a cipher's blocks: to heed them would let both
+        sides shrink a little with each exchange."""
+        theirs = length - message_room(0, path)
+        if theirs + _ROUNDING < self.size:
+            self.size = max(theirs, LEAST_SIZE)
 
     def smaller(self, longest: int, path: Path) -> int | None:
         """The next size to try for a message whose longest datagram came to nothing; None where that is the smallest."""
