@@ -38,8 +38,14 @@ def pair(seed: int = 1, weather: Weather | None = None, esp: str = ESP, ike: str
     return world
 
 
+def messages_of(world: World, side: str, since: int) -> list[ExchangeType]:
+    """The exchange of each message that a side sent: one in fragments counts once (RFC 7383 section 2.5)."""
+    headers = (decode_header(octets) for sender, octets, _ in world.sent[since:] if sender == side)
+    return [each[0] for each in dict.fromkeys((h.exchange, h.message_id, h.is_response, h.spi_i) for h in headers)]
+
+
 def of_left(world: World, since: int) -> list[ExchangeType]:
-    return [decode_header(octets).exchange for side, octets, _ in world.sent[since:] if side == "left"]
+    return messages_of(world, "left", since)
 
 
 def assert_nothing_pending(world: World) -> None:
@@ -63,7 +69,7 @@ def test_child_rekey_regular_multi_ke(side: str) -> None:
     rekey_child(world, side)
     world.run(2)
     assert_tunnel_but_for_retired(world)
-    requests = [decode_header(o).exchange for s, o, _ in world.sent[before:] if s == side]
+    requests = messages_of(world, side, before)
     assert requests == [CREATE, FOLLOW, FOLLOW, ExchangeType.INFORMATIONAL]
     assert only_spi(world.left) != old
     assert world.left.keys[only_spi(world.left)] not in keys
@@ -81,7 +87,7 @@ def test_ike_rekey_regular_multi_ke(side: str) -> None:
     world.run(2)
     assert_tunnel(world)
     assert only_id(world) != old
-    requests = [decode_header(o).exchange for s, o, _ in world.sent[before:] if s == side]
+    requests = messages_of(world, side, before)
     assert requests == [CREATE, FOLLOW, FOLLOW, ExchangeType.INFORMATIONAL]
     assert world.left.sas[0].suite == IKE
     rekey_child(world, "left")

@@ -18,7 +18,7 @@ from caponier.protocols.ike.messages.message import Content, decode_header, deco
 from caponier.protocols.ike.messages.payloads import Notify, Unknown
 from caponier.protocols.ike.path import Path
 from caponier.protocols.ike.policy import Connection, Retransmission, Settings
-from caponier.protocols.ike.v2.timers import REASSEMBLY_SECONDS
+from caponier.protocols.ike.v2.timers import REASSEMBLY_SECONDS, Timer
 from tests.exchange.certificates import Authority, Party, authority
 from tests.exchange.world import LEFT, RIGHT, Weather, World, assert_tunnel, connection, up
 
@@ -218,6 +218,23 @@ def test_with_the_smallest_size_it_goes_on_to_the_end() -> None:
     assert totals.count(totals[-1]) == 5 * totals[-1]
 
 
+def test_another_path_gives_no_more_time_than_a_new_request_has() -> None:
+    """RFC 4555 section 3.5 sends along a new path what is out; the transmissions that cutting had added do not stay."""
+    world = World(settings=Settings(retransmission=Retransmission(first=0.5, factor=1.2, attempts=5)))
+    world.middle = lambda side, octets, path: None if is_fragment(octets) else (octets, path)
+    world.connect(*long_chains())
+    world.run(2)
+    (sa,) = world.left.endpoint._sas.values()
+    assert sa.fragmentation is not None
+    assert sa.fragmentation.size == 576
+    sa.requests.resend()
+    world.settle()
+    world.run(60)
+    (failed,) = world.left.failures
+    assert isinstance(failed.error, Silent)
+    assert failed.error.attempts == 5
+
+
 def test_intermediate_exchanges_in_fragments() -> None:
     """RFC 9242 section 3.3.2: AUTH covers the message as it was before it was cut, however it was cut."""
     for size in (576, 1280):
@@ -343,6 +360,8 @@ def test_a_whole_message_ends_an_incomplete_one() -> None:
     (octets,) = sa.seal(ExchangeType.INFORMATIONAL, is_response=False, message_id=sa.requests._next_id, payloads=())
     assert answers(world, octets) == 1
     assert waiting(world) == 0
+    (theirs,) = world.right.endpoint._sas.values()
+    assert Timer.REASSEMBLY not in theirs.timers._instants
 
 
 def test_nothing_is_kept_of_a_forged_fragment() -> None:

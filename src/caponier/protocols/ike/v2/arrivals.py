@@ -45,6 +45,8 @@ def arrive(sa: IkeSa, octets: bytes, header: Header, path: Path) -> Arrival | No
         content = protection.open(octets, header)
         if fragmentation is not None:
             fragmentation.incoming(is_response=header.is_response).forget(header.message_id)
+            if not fragmentation.is_waiting:
+                sa.timers.stop(Timer.REASSEMBLY)
         return Arrival(decode_content(content), octets)
     if fragmentation is None:
         raise UnexpectedMessage("a fragment of a message, and nobody agreed on fragments")

@@ -158,9 +158,12 @@ class RequestLane:
 
     def resend(self) -> None:
         """There is another path: send what is out along it at once, as often as if it were new."""
-        if self._outstanding is not None:
-            self._outstanding.attempts, self._outstanding.pause = 0, self._carrier.retransmission.first
-            self._transmit(self._outstanding)
+        outstanding, pattern = self._outstanding, self._carrier.retransmission
+        if outstanding is not None:
+            outstanding.attempts, outstanding.probed, outstanding.pause = 0, 0, pattern.first
+            if outstanding.refusal is None:
+                outstanding.last_attempt = max(1, pattern.attempts)  # cutting it smaller had added some
+            self._transmit(outstanding)
 
     def drop_waiting(self) -> tuple[Exchange, ...]:
         """Forget what has not begun; returns it."""
