@@ -446,9 +446,9 @@ def test_a_message_of_the_most_fragments_in_the_worst_order() -> None:
     ]
     original = type(protection).open
 
-    def count(self: object, octets: bytes) -> Content:
+    def count(self: object, octets: bytes, header: Header | None = None) -> Content:
         opened.append(octets)
-        return original(protection, octets)
+        return original(protection, octets, header)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(protection), "open", count)

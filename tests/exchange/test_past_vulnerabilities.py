@@ -45,7 +45,8 @@ def test_nothing_but_ike_auth_is_heard_before_authentication(exchange: ExchangeT
     world.connect(connection("left"), connection("right"))
     world.run(0.5)
     (sa,) = world.left.endpoint._sas.values()
-    world.deliver("right", sa.seal(exchange, is_response=False, message_id=1, payloads=(Nonce(bytes(32)),)), TO_RIGHT)
+    (octets,) = sa.seal(exchange, is_response=False, message_id=1, payloads=(Nonce(bytes(32)),))
+    world.deliver("right", octets, TO_RIGHT)
     (theirs,) = world.right.endpoint._sas.values()
     assert theirs.peer is None
     assert not world.right.installed

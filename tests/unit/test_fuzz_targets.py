@@ -57,7 +57,9 @@ def _mutate(octets: bytearray, draw: random.Random, seeds: list[bytes]) -> None:
 
 def test_there_are_targets() -> None:
     assert {"message", "sealed", "payloads", "certificates", "signature", "identity"} <= set(names())
-    assert {"configuration", "spelling", "control", "stranger", "peer", "inbound", "session", "fragments"} <= set(names())
+    assert {"configuration", "spelling", "control", "stranger", "peer", "inbound", "session", "fragments"} <= set(
+        names()
+    )
 
 
 @pytest.mark.parametrize("name", names())
