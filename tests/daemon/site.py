@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -287,3 +288,31 @@ def caponier(*arguments: str, seconds: float = 30, **options: Any) -> subprocess
     return subprocess.run(
         [*CAPONIER, *arguments], capture_output=True, text=True, timeout=seconds, check=False, **options
     )
+
+
+@dataclass
+class Pings:
+    """How many were sent, and how many of them lost."""
+
+    sent: int = 0
+    lost: int = 0
+
+
+@contextmanager
+def pinging(pair: Pair, *, seconds: float) -> Iterator[Pings]:
+    """Pings from alice to bob all the while, each of which may take so many seconds; how they fared, at the end."""
+    done, pings = threading.Event(), Pings()
+
+    def work() -> None:
+        while not done.is_set():
+            pings.sent += 1
+            pings.lost += 1 - ping(pair.world.alice, RIGHT.host, count=1, seconds=seconds).received
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield pings
+    finally:
+        done.set()
+        thread.join(10)
+    assert pings.sent

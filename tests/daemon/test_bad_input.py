@@ -310,7 +310,9 @@ def test_ike_with_each_octet_changed(attack: Attack) -> None:
             mutated = bytearray(message.content)
             mutated[position] ^= attack.rng.randrange(1, 256)
             packets.append(marked(message.holding(bytes(mutated))).sent_from(attack.rng.choice(attack.sources)))
+    before = attack.drops()
     attack.send(packets)
+    assert eventually(lambda: (attack.drops() - before).total() > len(packets) // 2)
     attack.require_unharmed()
 
 

@@ -17,7 +17,7 @@ from caponier.demo.namespaces import Namespace
 from caponier.demo.topology import LEFT, RIGHT, WIRE
 from caponier.demo.traffic import ping
 from tests.daemon.kernel import dump, links, routes, rules
-from tests.daemon.site import CAPONIER, Pair, eventually, left, right
+from tests.daemon.site import CAPONIER, Pair, eventually, left, pinging, right
 from tests.requirements import require
 
 pytestmark = pytest.mark.privileged
@@ -58,24 +58,6 @@ def reloaded(pair: Pair, name: str) -> None:
     assert eventually(lambda: pair.log(name).count("reloaded") > before)
 
 
-@contextmanager
-def pinging(pair: Pair) -> Iterator[list[int]]:
-    """Pings from alice to bob all the while; at the end the list holds how many were lost."""
-    done, lost = threading.Event(), [0]
-
-    def work() -> None:
-        while not done.is_set():
-            lost[0] += 1 - ping(pair.world.alice, RIGHT.host, count=1, seconds=1).received
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield lost
-    finally:
-        done.set()
-        thread.join(10)
-
-
 # -- reload
 
 
@@ -87,11 +69,11 @@ def test_a_reload_touches_only_the_connections_that_changed(pair: Pair) -> None:
     office, old_branch = pair.child("gw1"), pair.child("gw1", "branch")
     assert office is not None
     assert old_branch is not None
-    with pinging(pair) as lost:
+    with pinging(pair, seconds=1) as pings:
         pair.configure(left(rest=branch("left", start="boot", lines="liveness = 31")))
         reloaded(pair, "gw1")
         assert eventually(lambda: pair.is_up("branch") and pair.child("gw1", "branch") != old_branch)
-    assert lost == [0]
+    assert pings.lost == 0
     new_office, new_branch = pair.child("gw1"), pair.child("gw1", "branch")
     assert new_office is not None
     assert new_branch is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,7 +10,7 @@ import pytest
 from caponier.demo.namespaces import Namespace
 from caponier.demo.topology import LEFT, RIGHT, WIRE, Topology
 from caponier.demo.traffic import ping
-from tests.daemon.site import CONNECTION, Pair, eventually, left, right
+from tests.daemon.site import CONNECTION, Pair, eventually, left, pinging, right
 
 pytestmark = pytest.mark.privileged
 
@@ -50,25 +49,6 @@ def link(namespace: Namespace, interface: str, state: str) -> None:
         netlink.link("set", index=netlink.link_lookup(ifname=interface)[0], state=state)
 
 
-@contextmanager
-def pinging(pair: Pair) -> Iterator[list[int]]:
-    """Pings from alice to bob all the while; at the end the list holds how many were sent and how many were lost."""
-    done, counted = threading.Event(), [0, 0]
-
-    def work() -> None:
-        while not done.is_set():
-            counted[0] += 1
-            counted[1] += 1 - ping(pair.world.alice, RIGHT.host, count=1, seconds=0.3).received
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield counted
-    finally:
-        done.set()
-        thread.join(10)
-
-
 def is_at(pair: Pair, ours: str, theirs: str = RIGHT.outer) -> Callable[[], bool]:
     """Whether both sides say so."""
 
@@ -87,7 +67,7 @@ def is_at(pair: Pair, ours: str, theirs: str = RIGHT.outer) -> Callable[[], bool
 def moved_without_loss(pair: Pair, change: Callable[[], None], ours: str, theirs: str = RIGHT.outer) -> None:
     """The same SAs, somewhere else; of the pings only those were lost that were on their way."""
     before, child = pair.ike_sa("gw1"), pair.child("gw1")
-    with pinging(pair) as counted:
+    with pinging(pair, seconds=0.3) as pings:
         change()
         assert eventually(is_at(pair, ours, theirs)), pair.log("gw1")[-3000:] + pair.log("gw2")[-3000:]
         assert eventually(lambda: ping(pair.world.bob, LEFT.host, count=1, seconds=0.5).received == 1)
@@ -97,7 +77,7 @@ def moved_without_loss(pair: Pair, change: Callable[[], None], ours: str, theirs
     assert child is not None
     assert still is not None
     assert (before.spi_i, child.spi_in) == (after.spi_i, still.spi_in)
-    assert counted[1] <= 5, counted
+    assert pings.lost <= 5, pings
     pair.carries(1 << 19)
     assert f"ike-sa-moved connection={CONNECTION}" in pair.log("gw1")
     assert f"ike-sa-moved connection={CONNECTION}" in pair.log("gw2")

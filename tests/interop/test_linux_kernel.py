@@ -341,16 +341,18 @@ BARE_WAYS = [Way(esn=esn) for esn in (False, True)]
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 @patiently
 def test_bare_esp(scene: Scene, suite: Algorithms, way: Way) -> None:
-    with associated(scene, suite, way):
+    with associated(scene, suite, way) as (spi, handle):
         _both_answer(scene, way)
+        _both_count(scene, way, spi, handle)
 
 
 @pytest.mark.parametrize("suite", [SUITES[2], SUITES[7]], ids=lambda suite: suite.name)
 @patiently
 def test_over_ipv6(scene: Scene, suite: Algorithms) -> None:
     way = Way(outer=6, esn=True)
-    with associated(scene, suite, way):
+    with associated(scene, suite, way) as (spi, handle):
         _both_answer(scene, way)
+        _both_count(scene, way, spi, handle)
 
 
 ESP_WAYS = [

@@ -58,12 +58,17 @@ def _refused(group: KeyExchangeId, why: str, section: str) -> WireError:
     return WireError(f"KE payload: {why} for {group.name}", field="key exchange data", section=section)
 
 
-def _require_length(group: KeyExchangeId, public: bytes, length: int) -> None:
+def require_length(group: KeyExchangeId, public: bytes, length: int, section: str = "RFC 7296 section 3.4") -> None:
+    """Require that a KE payload's data is as long as its method says.
+
+    Raises:
+        WireError: it is not.
+    """
     if len(public) != length:
         raise WireError(
             f"KE payload: {len(public)} octets for {group.name}, which has {length}",
             field="key exchange data",
-            section="RFC 7296 section 3.4",
+            section=section,
             disposition=Disposition.CLOSE_SA,
         )
 
@@ -98,7 +103,7 @@ class _MontgomeryKeyPair:
         self.public = private.public_key().public_bytes_raw()
 
     def derive_shared(self, peer_public: bytes) -> Secret:
-        _require_length(self._curve.id, peer_public, self._curve.public_length)
+        require_length(self._curve.id, peer_public, self._curve.public_length)
         point = self._curve.public.from_public_bytes(peer_public)
         try:
             return Secret(self._private.exchange(point))  # type: ignore[arg-type]  # both are of one curve
@@ -143,7 +148,7 @@ class _EcpKeyPair:
         self.public = point.x.to_bytes(length) + point.y.to_bytes(length)  # RFC 5903 section 7
 
     def derive_shared(self, peer_public: bytes) -> Secret:
-        _require_length(self._group.id, peer_public, self._group.public_length)
+        require_length(self._group.id, peer_public, self._group.public_length)
         length = self._group.coordinate_length
         x, y = int.from_bytes(peer_public[:length]), int.from_bytes(peer_public[length:])
         if max(x, y) >= self._group.prime:  # the library would reduce it silently: two encodings of one point
@@ -181,7 +186,7 @@ class _ModpKeyPair:
         self.public = _plane.modp_public(int(group.id), private.expose())
 
     def derive_shared(self, peer_public: bytes) -> Secret:
-        _require_length(self._group.id, peer_public, self._group.public_length)
+        require_length(self._group.id, peer_public, self._group.public_length)
         try:
             return Secret(_plane.modp_shared(int(self._group.id), self._private.expose(), peer_public))
         except ValueError as error:  # which of the two checks failed, the packet core says

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from caponier import _plane
 from caponier.doi.ikev2 import KeyExchangeId
-from caponier.errors import Disposition, WireError
+from caponier.errors import WireError
+from caponier.mechanisms.algorithms.key_exchange import require_length
 from caponier.octets import Secret
 
+_LENGTHS = "FIPS 203 section 7"
 _SEED_OCTETS = 64  #: d and z (FIPS 203 section 7.1)
 _MESSAGE_OCTETS = 32  #: m (FIPS 203 section 7.2)
 
@@ -47,7 +49,7 @@ class MlKem:
         Raises:
             WireError: it is none: another length, or a coefficient that is not less than the modulus (FIPS 203 section 7.2).
         """
-        _require_length(self.id, key, self.public_length)
+        require_length(self.id, key, self.public_length, _LENGTHS)
         try:
             ciphertext, shared = _plane.mlkem_encapsulate(int(self.id), key, rng(_MESSAGE_OCTETS))
         except ValueError:
@@ -73,18 +75,8 @@ class MlKemKeyPair:
         Raises:
             WireError: it has another length.
         """
-        _require_length(self._method.id, peer_public, self._method.ciphertext_length)
+        require_length(self._method.id, peer_public, self._method.ciphertext_length, _LENGTHS)
         return Secret(_plane.mlkem_decapsulate(int(self._method.id), self._secret.expose(), peer_public))
-
-
-def _require_length(method: KeyExchangeId, octets: bytes, length: int) -> None:
-    if len(octets) != length:
-        raise WireError(
-            f"KE payload: {len(octets)} octets for {method.name}, which has {length} there",
-            field="key exchange data",
-            section="FIPS 203 section 7",
-            disposition=Disposition.CLOSE_SA,
-        )
 
 
 ML_KEM_512 = MlKem(KeyExchangeId.ML_KEM_512, 800, 768)

@@ -142,9 +142,7 @@ class Strangers:
     def is_known(self, sa: IkeSa) -> None:
         """The SA is no longer half-open: its peer has authenticated itself, or it is closed."""
         digest = self._firsts.pop(sa.spi_r, None) if sa.role is Role.RESPONDER else None
-        if (
-            digest is not None
-        ):  # else it is not half-open; a repetition of its first request may have begun another one since
+        if digest is not None:  # a repetition of its first request may have begun another one since
             del self._embryos[digest]
             self._half_open.leave(sa.origin)
 

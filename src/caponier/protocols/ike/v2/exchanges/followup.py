@@ -126,7 +126,7 @@ def respond(sa: IkeSa, message: Message) -> Step[Answer]:
             link = sa.followups.keep(followup)
             return Answer((answer, Notify(NotifyType.ADDITIONAL_KEY_EXCHANGE, data=link)))
         made = yield from _finish(followup)
-    except BaseException:
+    except BaseException:  # GeneratorExit too: the IKE SA may end while an SPI or an SA is on its way
         followup.close()
         raise
     return replace(made, payloads=(answer, *made.payloads))
